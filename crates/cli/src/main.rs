@@ -1,0 +1,3 @@
+//! The netspace command.
+
+fn main() {}
