@@ -1,3 +1,64 @@
-//! Project tasks.
+//! Project tasks: `cargo xtask test | tidy | fuzz | bench`.
 
-fn main() {}
+mod bench;
+mod debian;
+mod fuzz;
+mod run;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+Tasks:
+  test            install missing Debian packages (as root; else name them), then format, lints, docs, every test
+  tidy            the project's own rules: direction of imports, size of stages, words that do not belong
+  fuzz [SECONDS]  each fuzz target for SECONDS (default 10)
+  bench [NAME]    measure beside the peers, print the table of BENCHMARKS.md
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match task(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task(words: &[&str]) -> Result<()> {
+    match words {
+        ["test"] => test(),
+        ["tidy"] => tidy::check(&root()),
+        ["fuzz"] => fuzz::all(&root(), 10),
+        ["fuzz", seconds] => fuzz::all(&root(), seconds.parse()?),
+        ["bench", rest @ ..] => bench::run(&root(), rest.first().copied()),
+        ["--help" | "-h" | "help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such task\n\n{USAGE}"),
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
+}
+
+fn test() -> Result<()> {
+    debian::ensure_packages()?;
+    run::cargo("formatting", &["fmt", "--all", "--check"])?;
+    tidy::check(&root())?;
+    run::cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run::cargo_with("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    run::cargo("tests", &["test", "--workspace", "--no-fail-fast"])
+}
