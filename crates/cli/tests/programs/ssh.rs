@@ -13,7 +13,7 @@ HostKey $PWD/hostkey
 AuthorizedKeysFile $PWD/keys
 PidFile none
 StrictModes no
-UsePAM no
+UsePAM yes
 Subsystem sftp internal-sftp
 END
 exec /usr/sbin/sshd -D -e -f $PWD/sshd_config
@@ -31,6 +31,17 @@ fn sftp_carries_a_file_both_ways() {
     );
     let said = lab.on("client", &script).ok();
     assert!(said.ends_with("same\n"), "{said}");
+}
+
+#[test]
+fn ssh_runs_the_login_shell_of_the_account() {
+    let lab = lab("bash server.sh");
+    lab.file("server.sh", SERVER);
+    // The plain user's shell is nologin where the tests run as root: its words come from the server's side.
+    let script = format!("{}ssh {OPTIONS} $(id -un)@server 'echo over there' 2>&1", wait_for(22));
+    let ran = lab.on("client", &script);
+    let shell = ran.stdout.contains("over there") || ran.stdout.contains("This account is currently not available.");
+    assert!(shell, "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]
