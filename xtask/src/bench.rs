@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 pub(crate) fn run(root: &Path, name: Option<&str>) -> Result<()> {
     crate::run::cargo("release build", &["build", "--release", "--workspace"])?;
     let script = root.join("benches/run.sh");
-    let status = Command::new("bash").arg(&script).args(name).current_dir(root).status().context("start bash")?;
+    let status =
+        Command::new("bash").arg(&script).args(name).current_dir(root).status().context("start bash")?;
     if !status.success() {
         bail!("{} failed", script.display());
     }

@@ -36,7 +36,8 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Installs what is missing when root, else names it.
 pub(crate) fn ensure_packages() -> Result<()> {
     let there = |files: &str| files.split('|').any(|file| Path::new(file).exists());
-    let missing: Vec<&str> = PACKAGES.iter().filter(|(_, files)| !there(files)).map(|(package, _)| *package).collect();
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(_, files)| !there(files)).map(|(package, _)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -18,7 +18,16 @@ pub(crate) fn all(root: &Path, seconds: u32) -> Result<()> {
         eprintln!("== fuzz {target} for {seconds} s");
         let status = Command::new("cargo")
             .current_dir(root)
-            .args(["fuzz", "run", "--sanitizer", "none", target, "--", &format!("-max_total_time={seconds}"), "-verbosity=0"])
+            .args([
+                "fuzz",
+                "run",
+                "--sanitizer",
+                "none",
+                target,
+                "--",
+                &format!("-max_total_time={seconds}"),
+                "-verbosity=0",
+            ])
             .status()
             .context("start cargo fuzz (cargo install cargo-fuzz)")?;
         if !status.success() {

@@ -59,6 +59,10 @@ fn test() -> Result<()> {
     run::cargo("formatting", &["fmt", "--all", "--check"])?;
     tidy::check(&root())?;
     run::cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    run::cargo_with("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    run::cargo_with(
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--document-private-items"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     run::cargo("tests", &["test", "--workspace", "--no-fail-fast"])
 }

@@ -83,9 +83,13 @@ fn words(name: &str, text: &str) -> Vec<String> {
 
 /// `unsafe` belongs into `*/sys/` (and the tests' sandbox).
 fn unsafe_outside_sys(name: &str, text: &str) -> Option<String> {
-    let allowed = name.contains("/sys/") || name.contains("/sys.rs") || name.contains("/testkit/") || name.contains("/tests/");
+    let allowed = name.contains("/sys/")
+        || name.contains("/sys.rs")
+        || name.contains("/testkit/")
+        || name.contains("/tests/");
     let code = |line: &str| !line.trim_start().starts_with("//") && !line.contains("unsafe_");
-    let uses = text.lines().any(|line| code(line) && (line.contains("unsafe {") || line.contains("unsafe fn")));
+    let uses =
+        text.lines().any(|line| code(line) && (line.contains("unsafe {") || line.contains("unsafe fn")));
     (!allowed && uses).then(|| format!("{name}: unsafe outside sys/"))
 }
 
@@ -95,16 +99,24 @@ fn long_functions(name: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        let head = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ");
+        let head = line
+            .trim_start()
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ")
+            .trim_start_matches("pub ");
         let is_fn = ["fn ", "const fn ", "unsafe fn "].iter().any(|f| head.starts_with(f));
         if !is_fn || line.trim_end().ends_with(';') {
             continue;
         }
-        let end = lines[start..].iter().position(|l| l.len() - l.trim_start().len() == indent && l.trim() == "}");
+        let end =
+            lines[start..].iter().position(|l| l.len() - l.trim_start().len() == indent && l.trim() == "}");
         let Some(length) = end.map(|n| n + 1).filter(|n| *n > STAGE_LINES_MAX) else { continue };
         let excused = lines[..start].iter().rev().take(6).any(|l| l.contains("too_many_lines"));
         if !excused {
-            findings.push(format!("{name}:{}: a function of {length} lines (at most {STAGE_LINES_MAX})", start + 1));
+            findings.push(format!(
+                "{name}:{}: a function of {length} lines (at most {STAGE_LINES_MAX})",
+                start + 1
+            ));
         }
     }
     findings

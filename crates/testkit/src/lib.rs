@@ -53,7 +53,11 @@ impl Ran {
     /// Asserts that the program exited with 0; gives its standard output.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr);
+        assert_eq!(
+            self.code, 0,
+            "exit code {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        );
         self.stdout
     }
 
@@ -61,7 +65,11 @@ impl Ran {
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         let found = self.stdout.contains(text) || self.stderr.contains(text);
-        assert!(found, "no {text:?} (exit code {})\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr);
+        assert!(
+            found,
+            "no {text:?} (exit code {})\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        );
         self
     }
 

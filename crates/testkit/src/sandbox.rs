@@ -106,6 +106,11 @@ mod tests {
         let mut lines = text.lines();
         let uid: u32 = lines.next().and_then(|l| l.parse().ok()).expect("a uid");
         assert_ne!(uid, 0);
-        assert_eq!(lines.next(), Some("1"), "unshare is refused: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            lines.next(),
+            Some("1"),
+            "unshare is refused: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

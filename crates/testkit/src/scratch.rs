@@ -16,7 +16,8 @@ impl Scratch {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("netspace-test-{}-{what}-{n}", std::process::id()));
         std::fs::create_dir_all(&path).expect("create a scratch folder");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("open it to everybody");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))
+            .expect("open it to everybody");
         let path = path.canonicalize().expect("the folder is there");
         Self(path)
     }
@@ -31,7 +32,8 @@ impl Scratch {
         use std::os::unix::fs::PermissionsExt;
         let path = self.0.join(name);
         std::fs::write(&path, content).expect("write a scratch file");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("open it to everybody");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("open it to everybody");
     }
 }
 

@@ -23,7 +23,8 @@ fn outcomes(ran: &Ran) -> Outcomes {
 }
 
 fn go_root() -> PathBuf {
-    let output = Command::new("/usr/bin/go").args(["env", "GOROOT"]).output().expect("go runs (install golang-go)");
+    let output =
+        Command::new("/usr/bin/go").args(["env", "GOROOT"]).output().expect("go runs (install golang-go)");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 

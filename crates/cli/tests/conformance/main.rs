@@ -16,10 +16,14 @@ pub(crate) type Outcomes = BTreeMap<String, String>;
 pub(crate) fn compare(suite: &str, native: &Outcomes, ours: &Outcomes, exceptions: &str, detail: &str) {
     let passed = native.values().filter(|o| *o == "ok").count();
     assert!(passed > 0, "{suite}: nothing passed on the kernel\n{detail}");
-    let excepted: BTreeSet<&str> =
-        exceptions.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_whitespace().next()).collect();
+    let excepted: BTreeSet<&str> = exceptions
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
     let fails = |name: &&String| ours.get(*name).is_none_or(|o| o != "ok");
-    let failing: Vec<&String> = native.iter().filter(|(_, o)| *o == "ok").map(|(n, _)| n).filter(fails).collect();
+    let failing: Vec<&String> =
+        native.iter().filter(|(_, o)| *o == "ok").map(|(n, _)| n).filter(fails).collect();
     let new: Vec<String> = failing
         .iter()
         .filter(|n| !excepted.contains(n.as_str()))

@@ -6,7 +6,10 @@ use super::{content, lab, wait_for};
 fn dev_tcp_speaks_http() {
     let lab = lab("python3 -m http.server 80");
     lab.file("page", "one line\n");
-    let script = format!("{}exec 3<>/dev/tcp/server/80; printf 'GET /page HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3 | tail -1", wait_for(80));
+    let script = format!(
+        "{}exec 3<>/dev/tcp/server/80; printf 'GET /page HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3 | tail -1",
+        wait_for(80)
+    );
     assert_eq!(lab.on("client", &script).ok(), "one line\n");
 }
 

@@ -77,7 +77,10 @@ fn curl_says_what_it_says_on_linux_when_nobody_listens() {
 fn wget_saves_a_file() {
     let lab = lab(SERVER);
     lab.file("page.txt", content(3_000_000));
-    let script = format!("{}wget -O got.txt http://server/page.txt && cmp got.txt page.txt && echo same", wait_for(80));
+    let script = format!(
+        "{}wget -O got.txt http://server/page.txt && cmp got.txt page.txt && echo same",
+        wait_for(80)
+    );
     let ran = lab.on("client", &script).says("200 OK").says("saved [3000000/3000000]");
     assert_eq!(ran.ok(), "same\n");
 }

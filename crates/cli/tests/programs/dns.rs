@@ -5,7 +5,12 @@ use super::lab;
 #[test]
 fn dig_asks_for_addresses() {
     let lab = lab("");
-    let said = lab.on("client", "dig +short server A; dig +short server AAAA; dig +noall +comments nosuch A | grep status").ok();
+    let said = lab
+        .on(
+            "client",
+            "dig +short server A; dig +short server AAAA; dig +noall +comments nosuch A | grep status",
+        )
+        .ok();
     let lines: Vec<_> = said.lines().collect();
     assert!(lines[0].starts_with("10.0."), "{said}");
     assert!(lines[1].starts_with("fd"), "{said}");

@@ -4,7 +4,10 @@ use super::{lab, wait_for};
 
 fn iperf(options: &str) -> String {
     let lab = lab("iperf3 -s");
-    let script = format!("{}for i in $(seq 40); do iperf3 -c server -t 1 {options} && exit 0; sleep 0.1; done; exit 1", wait_for(5201));
+    let script = format!(
+        "{}for i in $(seq 40); do iperf3 -c server -t 1 {options} && exit 0; sleep 0.1; done; exit 1",
+        wait_for(5201)
+    );
     lab.on("client", &script).ok()
 }
 
@@ -34,6 +37,7 @@ fn iperf3_udp_keeps_its_rate() {
     let said = iperf("-u -b 50M");
     measured(&said, "receiver");
     let line = said.lines().rev().find(|l| l.contains("receiver")).expect("a receiver line");
-    let rate: f64 = line.split("MBytes").nth(1).and_then(|s| s.split_whitespace().next()?.parse().ok()).expect("a rate");
+    let rate: f64 =
+        line.split("MBytes").nth(1).and_then(|s| s.split_whitespace().next()?.parse().ok()).expect("a rate");
     assert!(rate > 45.0, "{said}");
 }

@@ -4,7 +4,9 @@
 mod bash;
 mod curl;
 mod dns;
+mod failures;
 mod iperf;
+mod lifecycle;
 mod names;
 mod netcat;
 mod nginx;
@@ -40,7 +42,9 @@ fn quote(text: &str) -> String {
 
 /// A shell loop that waits until TCP port `port` of the server answers, without sleeping longer than it must.
 pub(crate) fn wait_for(port: u16) -> String {
-    format!("for i in $(seq 200); do (exec 3<>/dev/tcp/server/{port}) 2>/dev/null && break; sleep 0.05; done; ")
+    format!(
+        "for i in $(seq 200); do (exec 3<>/dev/tcp/server/{port}) 2>/dev/null && break; sleep 0.05; done; "
+    )
 }
 
 /// Deterministic bytes: `len` of them, no two blocks alike.

@@ -11,7 +11,8 @@ fn a_host_sees_its_own_name_hosts_file_and_resolver() {
 
 #[test]
 fn nothing_of_the_machines_network_is_seen() {
-    let script = "cat /proc/net/dev | wc -l; python3 -c 'import socket; print([n for _, n in socket.if_nameindex()])'";
+    let script =
+        "cat /proc/net/dev | wc -l; python3 -c 'import socket; print([n for _, n in socket.if_nameindex()])'";
     let said = lab("").on("client", script).ok();
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines[0], "4", "two header lines, lo and eth0: {said}");

@@ -30,7 +30,9 @@ fn nc_u_sends_and_receives_datagrams() {
 fn nc_z_tells_open_from_closed_ports() {
     let lab = lab("python3 -m http.server 80");
     let ran = lab.on("client", &format!("{}nc -zv server 79-81", wait_for(80)));
-    ran.says("80 port [tcp/http] succeeded!").says("port 79 (tcp) failed: Connection refused").says("port 81 (tcp) failed: Connection refused");
+    ran.says("80 port [tcp/http] succeeded!")
+        .says("port 79 (tcp) failed: Connection refused")
+        .says("port 81 (tcp) failed: Connection refused");
 }
 
 #[test]

@@ -18,7 +18,12 @@ fn ping_twenty_times_quickly() {
 #[test]
 fn ping_measures_the_delay_of_the_link() {
     let said = lab_with("", "{delay: 25ms}").on("client", "ping -c 3 -i 0.2 server | tail -1").ok();
-    let min: f64 = said.split(" = ").nth(1).and_then(|s| s.split('/').next()).and_then(|s| s.parse().ok()).expect("rtt line");
+    let min: f64 = said
+        .split(" = ")
+        .nth(1)
+        .and_then(|s| s.split('/').next())
+        .and_then(|s| s.parse().ok())
+        .expect("rtt line");
     assert!((50.0..80.0).contains(&min), "{said}");
 }
 

@@ -6,7 +6,11 @@ use super::{content, lab, wait_for};
 fn socat_relays_between_hosts() {
     let lab = lab("python3 -m http.server 80\nsocat TCP-LISTEN:8080,fork,reuseaddr TCP:localhost:80");
     lab.file("page", content(200_000));
-    let script = format!("{}{}curl -s http://server:8080/page | cmp - page && echo same", wait_for(80), wait_for(8080));
+    let script = format!(
+        "{}{}curl -s http://server:8080/page | cmp - page && echo same",
+        wait_for(80),
+        wait_for(8080)
+    );
     assert_eq!(lab.on("client", &script).ok(), "same\n");
 }
 

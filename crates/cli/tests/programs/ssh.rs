@@ -19,7 +19,8 @@ END
 exec /usr/sbin/sshd -D -e -f $PWD/sshd_config
 ";
 
-const OPTIONS: &str = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i id";
+const OPTIONS: &str =
+    "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i id";
 
 #[test]
 fn sftp_carries_a_file_both_ways() {
@@ -40,7 +41,8 @@ fn ssh_runs_the_login_shell_of_the_account() {
     // The plain user's shell is nologin where the tests run as root: its words come from the server's side.
     let script = format!("{}ssh {OPTIONS} $(id -un)@server 'echo over there' 2>&1", wait_for(22));
     let ran = lab.on("client", &script);
-    let shell = ran.stdout.contains("over there") || ran.stdout.contains("This account is currently not available.");
+    let shell =
+        ran.stdout.contains("over there") || ran.stdout.contains("This account is currently not available.");
     assert!(shell, "{}{}", ran.stdout, ran.stderr);
 }
 

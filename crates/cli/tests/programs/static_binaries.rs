@@ -41,7 +41,13 @@ fn main() {
 "#;
 
 fn build(lab: &Lab, command: &mut Command) {
-    let output = command.current_dir(lab.dir()).env("HOME", lab.dir()).env("GOCACHE", lab.dir().join("gocache")).env("GOFLAGS", "-mod=mod").env("GO111MODULE", "off").output();
+    let output = command
+        .current_dir(lab.dir())
+        .env("HOME", lab.dir())
+        .env("GOCACHE", lab.dir().join("gocache"))
+        .env("GOFLAGS", "-mod=mod")
+        .env("GO111MODULE", "off")
+        .output();
     let output = output.expect("the compiler runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -61,7 +67,12 @@ fn a_static_rust_server_and_client() {
     let lab = lab("./prog serve");
     lab.file("prog.rs", RUST);
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    build(&lab, Command::new(rustc).args(["-O", "-C", "target-feature=+crt-static", "--edition", "2021", "-o", "prog", "prog.rs"]).env("HOME", std::env::var("HOME").unwrap_or_default()));
+    build(
+        &lab,
+        Command::new(rustc)
+            .args(["-O", "-C", "target-feature=+crt-static", "--edition", "2021", "-o", "prog", "prog.rs"])
+            .env("HOME", std::env::var("HOME").unwrap_or_default()),
+    );
     let said = lab.on("client", &format!("{}./prog get", wait_for(80))).ok();
     assert_eq!(said, "rust 80\n");
 }
