@@ -4,6 +4,8 @@
 //! 13 days in all, later timers wait in the last slot and are sorted again from there. A timer fires at the end of its
 //! tick: never early, at most one tick late.
 
+use std::collections::VecDeque;
+
 use crate::Instant;
 
 const TICK_SHIFT: u32 = 14;
@@ -38,7 +40,9 @@ pub struct TimerWheel<K> {
     occupied: [u64; LEVELS],
     /// All timers with `tick <= current` have been moved to `due`.
     current: u64,
-    due: Vec<u32>,
+    due: VecDeque<u32>,
+    /// Kept between calls of `advance` for its memory.
+    sorted: Vec<u32>,
     len: usize,
 }
 
@@ -50,7 +54,8 @@ impl<K> Default for TimerWheel<K> {
             heads: Box::new([NIL; SLOTS * LEVELS]),
             occupied: [0; LEVELS],
             current: 0,
-            due: Vec::new(),
+            due: VecDeque::new(),
+            sorted: Vec::new(),
             len: 0,
         }
     }
@@ -110,7 +115,7 @@ impl<K> TimerWheel<K> {
             let tick = self.next_tick().filter(|&tick| tick <= now_tick)?;
             self.advance(tick);
         }
-        let index = self.due.pop()?;
+        let index = self.due.pop_front()?;
         self.release(index)
     }
 
@@ -153,8 +158,7 @@ impl<K> TimerWheel<K> {
         let tick = self.entries[index as usize].tick;
         if tick <= self.current {
             self.entries[index as usize].slot = SLOT_DUE;
-            // `due` is popped from its end: keep insertion order among timers due at once.
-            self.due.insert(0, index);
+            self.due.push_back(index);
             return;
         }
         let slot = self.place(tick);
@@ -209,7 +213,7 @@ impl<K> TimerWheel<K> {
     /// Moves the wheel on to `tick` (an occupied slot's start): its timers become due, or sink to a lower level.
     fn advance(&mut self, tick: u64) {
         self.current = tick;
-        let mut sorted = Vec::new();
+        let mut sorted = std::mem::take(&mut self.sorted);
         for level in (0..LEVELS).rev() {
             let shift = SLOT_BITS * level as u32;
             if tick & ((1 << shift) - 1) != 0 {
@@ -224,9 +228,10 @@ impl<K> TimerWheel<K> {
             }
         }
         // Lists are newest first; linking from the oldest keeps the order in which timers were set.
-        for index in sorted.into_iter().rev() {
+        while let Some(index) = sorted.pop() {
             self.link(index);
         }
+        self.sorted = sorted;
     }
 }
 
