@@ -1,0 +1,67 @@
+//! Entry points for fuzzing: each takes any bytes, and must neither panic nor loop.
+
+use netspace_base::DevId;
+use netspace_stack::sock::{Family, SockType};
+
+use crate::option::Devices;
+use crate::sockaddr::{Call, SockKind};
+use crate::{cmsg, option, sockaddr};
+
+const KINDS: &[SockKind] = &[
+    SockKind { family: Family::Inet, ty: SockType::Stream, protocol: 6 },
+    SockKind { family: Family::Inet, ty: SockType::Dgram, protocol: 17 },
+    SockKind { family: Family::Inet, ty: SockType::Dgram, protocol: 1 },
+    SockKind { family: Family::Inet, ty: SockType::Raw, protocol: 1 },
+    SockKind { family: Family::Inet6, ty: SockType::Stream, protocol: 6 },
+    SockKind { family: Family::Inet6, ty: SockType::Dgram, protocol: 17 },
+    SockKind { family: Family::Inet6, ty: SockType::Dgram, protocol: 58 },
+    SockKind { family: Family::Inet6, ty: SockType::Raw, protocol: 58 },
+];
+
+/// One device: `lo`, number 1.
+struct OneDevice;
+
+impl Devices for OneDevice {
+    fn index(&self, name: &str) -> Option<DevId> {
+        (name == "lo").then_some(DevId(1))
+    }
+
+    fn name(&self, dev: DevId) -> Option<String> {
+        (dev == DevId(1)).then(|| "lo".to_owned())
+    }
+}
+
+/// A socket address, for each call and kind of socket. What is accepted must survive its way out and back.
+pub fn sockaddr(bytes: &[u8]) {
+    for &kind in KINDS {
+        for call in [Call::Bind, Call::Connect, Call::Send] {
+            if let Ok(sockaddr::Parsed::Addr(addr)) = sockaddr::parse(bytes, kind, call) {
+                let again = sockaddr::parse_any(&sockaddr::emit_ip(addr.ip())).map(|a| a.ip());
+                assert_eq!(again, Some(addr.ip()));
+            }
+        }
+    }
+}
+
+/// Control messages to send, for each kind of socket.
+pub fn cmsg(bytes: &[u8]) {
+    for &kind in KINDS {
+        let _ = cmsg::parse(bytes, kind, true);
+        let _ = cmsg::parse(bytes, kind, false);
+    }
+}
+
+/// An option: the first byte names the level, the second the number, the third the room for the answer. What is accepted
+/// can be told again.
+pub fn option(bytes: &[u8]) {
+    let [level, number, room, value @ ..] = bytes else { return };
+    let (level, number) = (i32::from(*level), i32::from(*number));
+    let _ = option::filter_program(value);
+    for &kind in KINDS {
+        let _ = option::get(kind, level, number);
+        if let Ok(option::Set::Stack(set)) = option::set(kind, level, number, value, &OneDevice) {
+            let answer = option::emit(level, number, &set, usize::from(*room), &OneDevice);
+            assert!(answer.is_err() || answer.is_ok_and(|bytes| bytes.len() <= usize::from(*room)));
+        }
+    }
+}
