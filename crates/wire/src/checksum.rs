@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn parts_of_odd_length_sum_as_the_whole() {
-        let bytes: Vec<u8> = (0..61).map(|i| i * 7 + 3).collect();
+        let bytes: Vec<u8> = (0..61u32).map(|i| (i * 7 + 3) as u8).collect();
         for cut in 0..=61 {
             let mut pkt = Pkt::from_slice(PktId(1), &bytes[..cut]);
             pkt.append_frag(Bytes::copy_from_slice(&bytes[cut..cut + (61 - cut) / 2]));
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn updates_agree_with_a_new_sum() {
-        let mut bytes: Vec<u8> = (0..40).map(|i| i * 11 + 5).collect();
+        let mut bytes: Vec<u8> = (0..40u32).map(|i| (i * 11 + 5) as u8).collect();
         let before = finish(sum(&bytes));
         let old = bytes.clone();
         bytes[4..8].copy_from_slice(&[9, 8, 7, 6]);

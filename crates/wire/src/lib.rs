@@ -9,6 +9,7 @@ pub mod arp;
 pub mod checksum;
 mod error;
 pub mod ethernet;
+pub mod gso;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod igmp;
@@ -20,6 +21,7 @@ pub mod mld;
 pub mod ndp;
 pub mod protocol;
 pub mod tcp;
+pub mod text;
 pub mod udp;
 
 pub use error::WireError;
