@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod impairment;
-mod later;
 mod link;
 pub mod units;
 

@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use crate::later::{checksum, gso};
 use netspace_base::{DropReason, Instant, Pkt, Rng};
+use netspace_wire::{checksum, gso};
 
 use crate::Impairment;
 
@@ -288,7 +288,7 @@ impl LinkDirection {
 /// Damages a frame: one bit, anywhere. Its checksums are filled in first, so that the receiver can find the damage.
 fn flip_a_bit(pkt: &mut Pkt, rng: &mut Rng) {
     pkt.linearize();
-    checksum::fill(pkt);
+    checksum::fill_checksum(pkt);
     pkt.checksum = netspace_base::ChecksumState::None;
     let bits = pkt.len() as u64 * 8;
     if bits > 0 {
