@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::locate::{Transport, transport};
 use crate::tcp::{FLAGS_OFFSET, HEADER_LEN as TCP_HEADER_LEN, TcpFlags};
-use crate::{checksum, ipv4, u16_at, u32_at, udp};
+use crate::{checksum, ipv4, protocol, u16_at, u32_at, udp};
 
 /// Cuts a GSO packet into frames, first to last. A packet that is not marked for it, or is no TCP or UDP packet, comes back
 /// whole. Lengths, IPv4 identifications and TCP sequence numbers go on from frame to frame; FIN and PSH stay on the last
@@ -41,12 +41,13 @@ pub fn frames_and_bytes(pkt: &Pkt) -> (usize, usize) {
 
 /// All header bytes, to the start of the payload.
 fn header_len(pkt: &Pkt, found: &Transport, kind: GsoKind) -> Option<usize> {
-    let transport_len = match kind {
-        GsoKind::Udp => udp::HEADER_LEN,
-        GsoKind::Tcp => {
+    let transport_len = match (kind, found.protocol) {
+        (GsoKind::Udp, protocol::UDP) => udp::HEADER_LEN,
+        (GsoKind::Tcp, protocol::TCP) => {
             let len = usize::from(pkt.data().get(found.offset + 12)? >> 4) * 4;
             (len >= TCP_HEADER_LEN).then_some(len)?
         }
+        _ => return None,
     };
     (transport_len <= found.len).then_some(found.offset + transport_len)
 }

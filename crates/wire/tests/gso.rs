@@ -26,9 +26,9 @@ fn big(v6: bool, with_ethernet: bool, kind: GsoKind) -> Box<Pkt> {
         }
     };
     if v6 {
-        ip6(&mut pkt, proto)
+        ip6(&mut pkt, proto);
     } else {
-        ip4(&mut pkt, proto)
+        ip4(&mut pkt, proto);
     }
     if with_ethernet {
         ethernet(&mut pkt);

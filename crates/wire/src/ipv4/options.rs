@@ -184,16 +184,16 @@ impl Ipv4Options {
 fn check(option: &[u8]) -> Result<(), usize> {
     match option[0] {
         RECORD_ROUTE | LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => {
-            if option.len() < 3 || (option.len() - 3) % 4 != 0 {
+            if option.len() < 3 || !(option.len() - 3).is_multiple_of(4) {
                 return Err(1);
             }
             // RFC 791 §3.1: the smallest legal pointer is 4; beyond the end it says "full".
-            if option[2] < FIRST_SLOT || (option[2] - FIRST_SLOT) % 4 != 0 {
+            if option[2] < FIRST_SLOT || !(option[2] - FIRST_SLOT).is_multiple_of(4) {
                 return Err(2);
             }
         }
         TIMESTAMP => {
-            if option.len() < 4 || option.len() % 4 != 0 {
+            if option.len() < 4 || !option.len().is_multiple_of(4) {
                 return Err(1);
             }
             if option[2] < 5 {

@@ -207,8 +207,10 @@ fn route(option: &[u8]) -> Option<RouteInfo> {
     }
     let mut octets = [0; 16];
     octets[..option.len() - 8].copy_from_slice(&option[8..]);
+    // Bits beyond the length must be ignored (RFC 4191 §2.3).
+    let mask = u128::MAX.checked_shl(128 - u32::from(prefix_len)).unwrap_or(0);
     Some(RouteInfo {
-        prefix: octets.into(),
+        prefix: Ipv6Addr::from_bits(u128::from_be_bytes(octets) & mask),
         prefix_len,
         preference: RouterPreference::from_bits(option[3] >> 3),
         lifetime_s: u32_at(option, 4)?,

@@ -87,7 +87,7 @@ impl TcpOptions {
             // RFC 7323 §2.3: a larger shift is taken as 14.
             (WINDOW_SCALE, 1) if syn => self.window_scale = Some(value[0].min(MAX_WINDOW_SCALE)),
             (SACK_PERMITTED, 0) if syn => self.sack_permitted = true,
-            (SACK, 8..) if value.len() % 8 == 0 => {
+            (SACK, 8..) if value.len().is_multiple_of(8) => {
                 self.sack = value
                     .chunks_exact(8)
                     .take(SACK_BLOCKS_MAX)

@@ -104,10 +104,10 @@ impl Line<'_> {
                 put!(self, "parameter problem, {what} - octet {pointer}");
             }
             Icmpv6Repr::Other { kind: kind6::ROUTER_SOLICITATION..=kind6::REDIRECT, .. } => {
-                self.ndp(bytes, len)
+                self.ndp(bytes, len);
             }
             Icmpv6Repr::Other { kind: kind6::MLD_QUERY..=kind6::MLD_DONE | kind6::MLD_REPORT_V2, .. } => {
-                self.mld(bytes, len)
+                self.mld(bytes, len);
             }
             Icmpv6Repr::Other { kind, code, .. } => put!(self, "type {kind}, code {code}"),
         }

@@ -97,14 +97,14 @@ pub fn frames() -> Vec<Vec<u8>> {
         for (proto, len) in [(protocol::TCP, 100), (protocol::TCP, 0), (protocol::UDP, 33)] {
             let mut pkt = payload(len);
             if proto == protocol::TCP {
-                tcp(&mut pkt, TcpFlags::ACK | TcpFlags::PSH)
+                tcp(&mut pkt, TcpFlags::ACK | TcpFlags::PSH);
             } else {
-                udp(&mut pkt)
+                udp(&mut pkt);
             }
             if v6 {
-                ip6(&mut pkt, proto)
+                ip6(&mut pkt, proto);
             } else {
-                ip4(&mut pkt, proto)
+                ip4(&mut pkt, proto);
             }
             ethernet(&mut pkt);
             out.push(wire_bytes(pkt));
