@@ -1,1 +1,47 @@
-//! (being written)
+//! A TCP endpoint without I/O: RFC 9293 and its companions.
+//!
+//! [`Connection`] is one connection, from SYN to CLOSED or TIME-WAIT. It knows no ports, addresses, packets or clocks:
+//! its owner hands it segments and moments, takes segments from it, and finds connections by address.
+//!
+//! ```text
+//!             receive(now, Segment) ──▶ ┌────────────┐ ──▶ poll_transmit(now) until none
+//!  send · recv · shutdown · close   ──▶ │ Connection │ ──▶ poll_event() until none
+//!            on_timeout(now)        ──▶ └────────────┘ ──▶ next_timeout()
+//! ```
+//! | where | what |
+//! |---|---|
+//! | `connection`, `state`, `config` | the public face |
+//! | `open` | the handshake |
+//! | `receive/` | RFC 9293 §3.10.7.4, a function for each step; reassembly; the advertised window; when to acknowledge |
+//! | `send/` | what may go; what is in flight; loss detection and recovery |
+//! | `cc/` | congestion control |
+//! | `rtt`, `timer`, `timeout` | times |
+//! | `time_wait`, `urgent`, `error`, `info` | the rest |
+#![forbid(unsafe_code)]
+
+mod cc;
+mod config;
+mod connection;
+mod error;
+mod event;
+mod info;
+mod open;
+mod queue;
+mod receive;
+mod rtt;
+mod segment;
+mod send;
+mod seq;
+mod state;
+mod time_wait;
+mod timeout;
+mod timer;
+mod urgent;
+
+pub use cc::CongestionKind;
+pub use config::{BufferSize, Config, Keepalive};
+pub use connection::{Connection, SendFlags};
+pub use info::TcpInfo;
+pub use segment::Segment;
+pub use state::{Event, IcmpError, State, TcpError};
+pub use time_wait::{TimeWait, TimeWaitVerdict};

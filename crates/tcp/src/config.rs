@@ -1,0 +1,174 @@
+//! All that sysctls and socket options set.
+
+use netspace_base::Duration;
+
+use crate::cc::CongestionKind;
+use crate::rtt::RtoBounds;
+
+/// The size of a buffer: it starts at `start` bytes and grows by need up to `max`. Equal values fix it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BufferSize {
+    /// Bytes of data to begin with.
+    pub start: u32,
+    /// Bytes of data at most.
+    pub max: u32,
+}
+
+impl BufferSize {
+    /// A buffer of `len` bytes that stays so (`SO_SNDBUF`, `SO_RCVBUF`).
+    pub const fn fixed(len: u32) -> Self {
+        Self { start: len, max: len }
+    }
+}
+
+/// Keepalive probes (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// Idle time before the first probe (`TCP_KEEPIDLE`, `net.ipv4.tcp_keepalive_time`).
+    pub idle: Duration,
+    /// Between probes (`TCP_KEEPINTVL`, `net.ipv4.tcp_keepalive_intvl`).
+    pub interval: Duration,
+    /// Unanswered probes before the connection is given up (`TCP_KEEPCNT`, `net.ipv4.tcp_keepalive_probes`).
+    pub probes: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), probes: 9 }
+    }
+}
+
+/// Settings of a connection. The defaults are Linux's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Upper bound of segments, both ways (`TCP_MAXSEG`); 0 = only the path's.
+    pub mss_max: u16,
+    /// Segments are never made smaller than this, whatever the peer or ICMP says (`net.ipv4.tcp_min_snd_mss`).
+    pub mss_min: u16,
+    /// The send buffer, bytes of data.
+    pub send_buffer: BufferSize,
+    /// The receive buffer, bytes of data. Its `max` chooses the window scale.
+    pub recv_buffer: BufferSize,
+    /// Upper bound of the window that we advertise (`TCP_WINDOW_CLAMP`); 0 = none.
+    pub window_clamp: u32,
+    /// The congestion control algorithm.
+    pub congestion: CongestionKind,
+    /// `TCP_NODELAY`: small segments go at once.
+    pub nodelay: bool,
+    /// `TCP_CORK`: small segments wait, up to 200 ms.
+    pub cork: bool,
+    /// Offer timestamps (`net.ipv4.tcp_timestamps`).
+    pub timestamps: bool,
+    /// Added to the timestamp clock: random for each connection (RFC 7323 §7.1).
+    pub timestamp_offset: u32,
+    /// Offer selective acknowledgements (`net.ipv4.tcp_sack`).
+    pub sack: bool,
+    /// Report duplicates (RFC 2883, `net.ipv4.tcp_dsack`).
+    pub dsack: bool,
+    /// Offer window scaling (`net.ipv4.tcp_window_scaling`).
+    pub window_scaling: bool,
+    /// Keepalive probes are sent (`SO_KEEPALIVE`).
+    pub keepalive: bool,
+    /// How they are sent.
+    pub keepalive_times: Keepalive,
+    /// The timeout before the first measurement (RFC 6298: 1 s).
+    pub rto_initial: Duration,
+    /// Smallest retransmission timeout (Linux: 200 ms).
+    pub rto_min: Duration,
+    /// Largest retransmission timeout (Linux: 120 s).
+    pub rto_max: Duration,
+    /// Retransmissions of a SYN before giving up (`net.ipv4.tcp_syn_retries`, `TCP_SYNCNT`).
+    pub syn_retries: u8,
+    /// Retransmissions of a SYN-ACK before giving up (`net.ipv4.tcp_synack_retries`).
+    pub synack_retries: u8,
+    /// Back-offs whose sum is the time after which an unanswered connection is given up (`net.ipv4.tcp_retries2`).
+    pub retries2: u8,
+    /// The same once the program has closed it (`net.ipv4.tcp_orphan_retries`, whose 0 means 8).
+    pub orphan_retries: u8,
+    /// `TCP_USER_TIMEOUT` (RFC 5482): give up when data stays unacknowledged for so long.
+    pub user_timeout: Option<Duration>,
+    /// How long a closed connection stays in FIN-WAIT-2 (`net.ipv4.tcp_fin_timeout`, `TCP_LINGER2`).
+    pub fin_timeout: Duration,
+    /// How long TIME-WAIT lasts.
+    pub time_wait: Duration,
+    /// Shortest delay of an ACK.
+    pub ack_delay_min: Duration,
+    /// Longest delay of an ACK.
+    pub ack_delay_max: Duration,
+    /// The congestion window shrinks when nothing is sent (`net.ipv4.tcp_slow_start_after_idle`).
+    pub slow_start_after_idle: bool,
+    /// Tail loss probes are sent (RFC 8985 §7, `net.ipv4.tcp_early_retrans`).
+    pub tail_loss_probe: bool,
+    /// Segments may be larger than the MSS, to be cut later.
+    pub gso: bool,
+    /// Largest payload of such a segment, bytes.
+    pub gso_max: u32,
+    /// The window that we advertise grows with what the program reads (`net.ipv4.tcp_moderate_rcvbuf`).
+    pub moderate_recv_buffer: bool,
+    /// Urgent bytes stay in the stream (`SO_OOBINLINE`).
+    pub oob_inline: bool,
+    /// `TCP_NOTSENT_LOWAT`: writable only when less than this is unsent, bytes.
+    pub notsent_lowat: u32,
+    /// A reset with the right number ends TIME-WAIT only if this is off (`net.ipv4.tcp_rfc1337`).
+    pub rfc1337: bool,
+    /// A full accept queue or unread data at close: see [`crate::Connection::close`]. Linger zero resets.
+    pub linger_zero: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mss_max: 0,
+            mss_min: 48,
+            send_buffer: BufferSize { start: 64 << 10, max: 4 << 20 },
+            recv_buffer: BufferSize { start: 64 << 10, max: 6 << 20 },
+            window_clamp: 0,
+            congestion: CongestionKind::default(),
+            nodelay: false,
+            cork: false,
+            timestamps: true,
+            timestamp_offset: 0,
+            sack: true,
+            dsack: true,
+            window_scaling: true,
+            keepalive: false,
+            keepalive_times: Keepalive::default(),
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            syn_retries: 6,
+            synack_retries: 5,
+            retries2: 15,
+            orphan_retries: 8,
+            user_timeout: None,
+            fin_timeout: Duration::from_secs(60),
+            time_wait: Duration::from_secs(60),
+            ack_delay_min: Duration::from_millis(40),
+            ack_delay_max: Duration::from_millis(200),
+            slow_start_after_idle: true,
+            tail_loss_probe: true,
+            gso: true,
+            gso_max: (64 << 10) - 128,
+            moderate_recv_buffer: true,
+            oob_inline: false,
+            notsent_lowat: u32::MAX,
+            rfc1337: false,
+            linger_zero: false,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn rto_bounds(&self) -> RtoBounds {
+        RtoBounds { initial: self.rto_initial, min: self.rto_min, max: self.rto_max }
+    }
+
+    /// The scale that lets the largest receive buffer be advertised (RFC 7323 §2.3).
+    pub(crate) fn window_scale(&self) -> u8 {
+        let mut largest = self.recv_buffer.max.max(self.recv_buffer.start);
+        if self.window_clamp != 0 {
+            largest = largest.min(self.window_clamp);
+        }
+        (0..14).find(|&scale| largest >> scale <= 0xffff).unwrap_or(14)
+    }
+}

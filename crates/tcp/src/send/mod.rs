@@ -1,0 +1,379 @@
+//! The sending half: RFC 9293's SND variables, what is in flight, and what an ACK does to it.
+//!
+//! ```text
+//!   buffer.start = una ──── in flight ──── nxt ──── unsent ──── buffer.end (then FIN)
+//!                └──────────── wnd (peer) ────────────┘
+//! ```
+//! `scoreboard` keeps what is in flight, `rack` decides what is lost, `recovery` what the window does about it,
+//! `transmit` what goes next.
+
+mod rack;
+mod recovery;
+mod scoreboard;
+mod transmit;
+
+use netspace_base::{Duration, Instant};
+use netspace_wire::tcp::SeqNum;
+
+use crate::cc::{Acked, Congestion};
+use crate::config::Config;
+use crate::queue::ByteQueue;
+use crate::rtt::RttEstimator;
+use crate::seq;
+use rack::Rack;
+pub(crate) use recovery::Phase;
+use recovery::Recovery;
+use scoreboard::{Mark, Record, Scoreboard};
+
+/// What an ACK did: fed to RTT, RACK, recovery and congestion control.
+#[derive(Debug, Default)]
+pub(crate) struct AckSummary {
+    /// Bytes newly acknowledged cumulatively.
+    pub(crate) acked: u32,
+    /// Bytes newly SACKed.
+    newly_sacked: u32,
+    /// Bytes newly known to have arrived, either way.
+    delivered: u32,
+    /// When the oldest segment was sent that is acknowledged now and was sent once.
+    first_sent_at: Option<Instant>,
+    /// The same for SACK.
+    sacked_sent_at: Option<Instant>,
+    /// A segment that was sent again is acknowledged.
+    retransmitted_acked: bool,
+    /// A segment that was sent once is acknowledged, or SACKed.
+    original_acked: bool,
+    original_sacked: bool,
+    /// The lowest end of a segment sent once that arrived; 0 = none.
+    lowest_original: Option<u64>,
+    /// The segment sent last among those that arrived: when, its end; of those sent once, and of those sent again.
+    newest_original: Option<(Instant, u64)>,
+    newest_resent: Option<(Instant, u64)>,
+    /// For the delivery rate: `delivered`, `delivered_at` and `sent_at` of the newest.
+    rate: Option<(u64, Instant, Instant)>,
+    /// The highest end that arrived.
+    highest: u64,
+    /// What the peer says to have received twice (RFC 2883).
+    dsack: Option<(u64, u64)>,
+    /// The echoed timestamp.
+    echo: Option<u32>,
+    /// Bytes that RACK or NewReno just deemed lost.
+    newly_lost: u32,
+    /// It is a duplicate ACK (RFC 5681 §2).
+    duplicate: bool,
+}
+
+impl AckSummary {
+    fn delivered(&mut self, record: &Record) {
+        self.delivered += (record.end - record.start) as u32;
+        self.highest = self.highest.max(record.end);
+        let sent = Some((record.sent_at, record.end));
+        if record.marks.contains(Mark::EVER_RETRANS) {
+            self.newest_resent = self.newest_resent.max(sent);
+        } else {
+            self.newest_original = self.newest_original.max(sent);
+            self.lowest_original = Some(self.lowest_original.map_or(record.end, |low| low.min(record.end)));
+        }
+        if self.rate.is_none_or(|(_, _, at)| record.sent_at >= at) {
+            self.rate = Some((record.delivered, record.delivered_at, record.sent_at));
+        }
+    }
+}
+
+/// What an incoming ACK says, in 64-bit numbers.
+#[derive(Debug)]
+pub(crate) struct AckInput<'a> {
+    pub(crate) now: Instant,
+    pub(crate) ack: u64,
+    pub(crate) sack: &'a [(SeqNum, SeqNum)],
+    /// The echoed timestamp and how long ago it was, if timestamps are in use.
+    pub(crate) echo: Option<(u32, Duration)>,
+    /// The segment could be a duplicate ACK: no data, no window change.
+    pub(crate) bare: bool,
+}
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    /// Bytes from `una` (after the SYN) to the end of what the program wrote.
+    pub(crate) buffer: ByteQueue,
+    /// Oldest number not acknowledged, and the next to be sent (SND.UNA, SND.NXT).
+    pub(crate) una: u64,
+    pub(crate) nxt: u64,
+    /// The peer's window, bytes, and the largest it ever was.
+    pub(crate) wnd: u32,
+    pub(crate) wnd_max: u32,
+    /// The segment that last updated it (SND.WL1, SND.WL2).
+    pub(crate) wl1: u64,
+    pub(crate) wl2: u64,
+    /// The peer's window scale.
+    pub(crate) scale: u8,
+    /// Data bytes that fit a segment, options taken off.
+    pub(crate) mss: u32,
+    /// SACK is in use.
+    pub(crate) sack: bool,
+    /// The program has closed its sending side: FIN follows the buffer.
+    pub(crate) fin_queued: bool,
+    /// More follows at once: a partial segment waits (`MSG_MORE`).
+    pub(crate) more: bool,
+    /// End of the last segment that was smaller than the MSS (Minshall's Nagle).
+    small_end: u64,
+    /// The window, not congestion control, kept data back at the last look.
+    pub(crate) window_blocked: bool,
+    /// Corking keeps data back.
+    pub(crate) cork_blocked: bool,
+    /// The next look sends even what silly-window avoidance or corking would keep back.
+    pub(crate) push: bool,
+    /// The byte after the last urgent one (SND.UP).
+    pub(crate) urgent_end: Option<u64>,
+    pub(crate) board: Scoreboard,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) cc: Congestion,
+    pub(crate) recovery: Recovery,
+    rack: Rack,
+    /// A tail loss probe is in flight up to here; and it repeated data.
+    probe_end: Option<u64>,
+    probe_resent: bool,
+    /// The window was full at the last look; the most that was in flight in this window's round.
+    cwnd_full: bool,
+    flight_max: u32,
+    flight_round_end: u64,
+    /// All bytes delivered so far, when that last changed, and the last rate measured, bytes per second.
+    delivered: u64,
+    delivered_at: Instant,
+    pub(crate) rate: u64,
+    /// From when the retransmission timeout counts.
+    pub(crate) rto_from: Instant,
+    /// When data was last sent.
+    pub(crate) last_sent_at: Instant,
+    /// Counts for `info`.
+    pub(crate) bytes_acked: u64,
+    pub(crate) bytes_resent: u64,
+    pub(crate) segments_resent: u32,
+}
+
+impl Sender {
+    pub(crate) fn new(config: &Config, iss: SeqNum, mss: u32) -> Self {
+        let una = seq::first(iss);
+        Self {
+            buffer: ByteQueue::new(una + 1),
+            una,
+            nxt: una,
+            wnd: 0,
+            wnd_max: 0,
+            wl1: 0,
+            wl2: 0,
+            scale: 0,
+            mss,
+            sack: false,
+            fin_queued: false,
+            more: false,
+            small_end: una,
+            window_blocked: false,
+            cork_blocked: false,
+            push: false,
+            urgent_end: None,
+            board: Scoreboard::default(),
+            rtt: RttEstimator::default(),
+            cc: Congestion::new(config.congestion, mss),
+            recovery: Recovery::default(),
+            rack: Rack::default(),
+            probe_end: None,
+            probe_resent: false,
+            cwnd_full: false,
+            flight_max: 0,
+            flight_round_end: 0,
+            delivered: 0,
+            delivered_at: Instant::ZERO,
+            rate: 0,
+            rto_from: Instant::ZERO,
+            last_sent_at: Instant::ZERO,
+            bytes_acked: 0,
+            bytes_resent: 0,
+            segments_resent: 0,
+        }
+    }
+
+    /// Bytes sent and not acknowledged, FIN included.
+    pub(crate) fn in_flight(&self) -> u32 {
+        (self.nxt - self.una) as u32
+    }
+
+    /// Bytes thought to be in the network (RFC 6675's pipe).
+    pub(crate) fn pipe(&self) -> u32 {
+        let arrived = if self.sack { self.board.sacked } else { self.recovery.dup_acked(self.mss) };
+        (self.in_flight() + self.board.retrans).saturating_sub(arrived + self.board.lost)
+    }
+
+    /// Bytes written and not yet sent.
+    pub(crate) fn unsent(&self) -> u32 {
+        self.buffer.end().saturating_sub(self.nxt) as u32
+    }
+
+    /// Bytes SACKed, lost, and sent again.
+    pub(crate) fn marked(&self) -> (u32, u32, u32) {
+        (self.board.sacked, self.board.lost, self.board.retrans)
+    }
+
+    /// The connection is over: nothing will be sent any more.
+    pub(crate) fn discard(&mut self) {
+        self.board = Scoreboard::default();
+        self.una = self.nxt;
+        self.buffer = ByteQueue::new(self.nxt);
+    }
+
+    /// Segments became smaller: what is in flight and does not fit is sent again.
+    pub(crate) fn resegment(&mut self) {
+        let mss = u64::from(self.mss);
+        self.board.mark_lost(|_| false, |record| record.end - record.start > mss);
+        self.repair_without_reduction();
+    }
+
+    /// FIN was sent.
+    pub(crate) fn fin_sent(&self) -> bool {
+        self.fin_queued && self.nxt > self.buffer.end()
+    }
+
+    /// FIN was sent and acknowledged.
+    pub(crate) fn fin_acked(&self) -> bool {
+        self.fin_queued && self.una > self.buffer.end()
+    }
+
+    /// Where the peer's window ends.
+    pub(crate) fn window_end(&self) -> u64 {
+        self.una + u64::from(self.wnd)
+    }
+
+    /// How large the send buffer is now: twice the congestion window, within the limits (as `tcp_wmem` autotuning).
+    pub(crate) fn buffer_limit(&self, config: &Config) -> u32 {
+        let size = config.send_buffer;
+        self.cc.cwnd.saturating_mul(2).clamp(size.start.min(size.max), size.max)
+    }
+
+    /// A new segment size, from the handshake or path MTU discovery.
+    pub(crate) fn set_mss(&mut self, mss: u32) {
+        self.mss = mss;
+        self.cc.cwnd = self.cc.cwnd.max(mss);
+    }
+
+    /// The whole handshake is acknowledged: data is next.
+    pub(crate) fn handshake_acked(&mut self, now: Instant) {
+        self.una = self.buffer.start();
+        self.rto_from = now;
+        self.delivered_at = now;
+        self.recovery.recover = self.una;
+    }
+
+    /// RFC 9293 §3.10.7.4, fifth step: the window is taken from a segment that is newer than the last one used.
+    pub(crate) fn update_window(&mut self, segment_seq: u64, ack: u64, wnd: u32) -> bool {
+        let newer = segment_seq > self.wl1
+            || (segment_seq == self.wl1 && (ack > self.wl2 || (ack == self.wl2 && wnd > self.wnd)));
+        if !newer && ack <= self.una {
+            return false;
+        }
+        let changed = wnd != self.wnd;
+        self.wnd = wnd;
+        self.wnd_max = self.wnd_max.max(wnd);
+        self.wl1 = segment_seq;
+        self.wl2 = ack;
+        changed
+    }
+
+    /// Takes in an acknowledgement that is within bounds (una ≤ ack ≤ nxt).
+    pub(crate) fn on_ack(&mut self, input: &AckInput<'_>, config: &Config) -> AckSummary {
+        let mut summary = AckSummary { echo: input.echo.map(|(echo, _)| echo), ..AckSummary::default() };
+        let outstanding = self.in_flight() > 0;
+        let prior_flight = self.pipe();
+        if self.sack {
+            self.take_sacks(input, &mut summary);
+        }
+        if input.ack > self.una {
+            summary.acked = (input.ack - self.una) as u32;
+            self.board.acknowledge(input.ack, &mut summary);
+            self.una = input.ack;
+            self.buffer.advance_to(input.ack.min(self.buffer.end()));
+            self.bytes_acked += u64::from(summary.acked);
+            self.rto_from = input.now;
+            self.rtt.backoff = 0;
+        } else {
+            summary.duplicate = outstanding && input.bare && summary.newly_sacked == 0;
+        }
+        self.take_rtt(input, &summary, config);
+        self.take_rate(input.now, &summary);
+        self.end_tail_probe(&summary);
+        self.detect_losses(input.now, &mut summary);
+        self.advance_phase(input.now, &mut summary);
+        self.grow_window(input.now, prior_flight, &summary);
+        summary
+    }
+
+    /// RFC 2018 §5; the first block may report a duplicate (RFC 2883 §4).
+    fn take_sacks(&mut self, input: &AckInput<'_>, summary: &mut AckSummary) {
+        for (index, &(start, end)) in input.sack.iter().enumerate() {
+            let (start, end) = (seq::near(self.una, start), seq::near(self.una, end));
+            if start >= end || end > self.nxt {
+                continue;
+            }
+            if index == 0 {
+                let within_second = input
+                    .sack
+                    .get(1)
+                    .is_some_and(|&(s, e)| start >= seq::near(self.una, s) && end <= seq::near(self.una, e));
+                if end <= input.ack || within_second {
+                    summary.dsack = Some((start, end));
+                    continue;
+                }
+            }
+            if start >= input.ack.max(self.una) {
+                self.board.sack(start, end, summary);
+            }
+        }
+    }
+
+    /// RFC 6298 with Karn's rule: segments sent once; else, with timestamps, their echo (RFC 7323 §4).
+    fn take_rtt(&mut self, input: &AckInput<'_>, summary: &AckSummary, config: &Config) {
+        let sent_at = if summary.retransmitted_acked { None } else { summary.first_sent_at };
+        let rtt = match (sent_at.or(summary.sacked_sent_at), input.echo) {
+            (Some(at), _) => input.now.saturating_since(at),
+            (None, Some((_, age))) if summary.acked > 0 => age,
+            _ => return,
+        };
+        self.rtt.sample(input.now, rtt, self.una, self.nxt, &config.rto_bounds());
+    }
+
+    /// A delivery-rate sample: what arrived between the sending of the newest segment and its ACK.
+    fn take_rate(&mut self, now: Instant, summary: &AckSummary) {
+        if summary.delivered == 0 {
+            return;
+        }
+        self.delivered += u64::from(summary.delivered);
+        self.delivered_at = now;
+        let Some((delivered, delivered_at, _)) = summary.rate else { return };
+        let interval = now.saturating_since(delivered_at).as_nanos() as u64;
+        if interval >= self.rtt.min().map_or(0, |min| min.as_nanos() as u64) && interval > 0 {
+            let bytes = u128::from(self.delivered - delivered);
+            self.rate = u64::try_from(bytes * 1_000_000_000 / u128::from(interval)).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Congestion avoidance or slow start, when the window was what held sending back (RFC 7661's concern).
+    fn grow_window(&mut self, now: Instant, prior_flight: u32, summary: &AckSummary) {
+        if summary.delivered == 0 || matches!(self.recovery.phase, Phase::Recovery | Phase::Cwr) {
+            return;
+        }
+        self.flight_max = self.flight_max.max(prior_flight);
+        let in_use = if self.cc.in_slow_start() {
+            self.cc.cwnd < self.flight_max.saturating_mul(2)
+        } else {
+            self.cwnd_full || self.cc.cwnd <= self.flight_max + 2 * self.mss
+        };
+        if in_use {
+            let srtt = self.rtt.srtt().unwrap_or_default();
+            self.cc.on_ack(Acked { now, bytes: summary.delivered, srtt, mss: self.mss });
+        }
+        if self.una >= self.flight_round_end {
+            self.flight_round_end = self.nxt;
+            self.flight_max = self.pipe();
+            self.cwnd_full = false;
+        }
+    }
+}

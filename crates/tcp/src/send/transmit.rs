@@ -1,0 +1,363 @@
+//! What goes next: answers, what is to be sent again, new data, probes, a bare ACK, in that order.
+
+use netspace_base::Instant;
+use netspace_wire::tcp::TcpFlags;
+
+use super::scoreboard::{Mark, Record};
+use crate::connection::{Connection, Flags};
+use crate::receive::Owed;
+use crate::segment::Segment;
+use crate::state::State;
+
+/// Why nothing new goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hold {
+    /// Nothing is there.
+    Empty,
+    /// The congestion window is full.
+    Congestion,
+    /// The peer's window is full, or too small to be worth a segment (RFC 9293 §3.8.6.2.1).
+    Window,
+    /// A small segment waits for the ACK of the one before (Nagle, RFC 9293 §3.7.4).
+    Nagle,
+    /// The program holds it back (`TCP_CORK`, `MSG_MORE`).
+    Cork,
+}
+
+/// What decides how much new data may go, bytes.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    unsent: u32,
+    /// What the peer's window and the congestion window leave.
+    window: u32,
+    congestion: u32,
+    /// The largest window the peer ever offered.
+    window_max: u32,
+    mss: u32,
+    /// The largest segment.
+    segment_max: u32,
+    /// A small segment may go at once.
+    small: Result<(), Hold>,
+    /// The program has nothing more to add: FIN follows, or it asked to push.
+    push: bool,
+}
+
+impl Offer {
+    /// Silly-window avoidance of the sender (RFC 9293 §3.8.6.2.1) and Nagle (§3.7.4): how many bytes go in one segment.
+    fn decide(&self) -> Result<u32, Hold> {
+        if self.unsent == 0 {
+            return Err(Hold::Empty);
+        }
+        if self.congestion < self.unsent.min(self.mss) {
+            return Err(Hold::Congestion);
+        }
+        let usable = self.unsent.min(self.window);
+        if usable >= self.mss {
+            let len = usable.min(self.congestion).min(self.segment_max);
+            let whole = len - len % self.mss;
+            let to_the_end = len == self.unsent && (self.push || self.small.is_ok());
+            return Ok(if to_the_end { len } else { whole });
+        }
+        if self.window == 0 {
+            return Err(Hold::Window);
+        }
+        if self.unsent <= self.window {
+            return if self.push { Ok(usable) } else { self.small.map(|()| usable) };
+        }
+        if self.push || usable >= self.window_max / 2 { Ok(usable) } else { Err(Hold::Window) }
+    }
+}
+
+impl Connection {
+    /// The next segment to send; none if nothing may go now.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Segment> {
+        let segment = self.next_segment(now)?;
+        let len = segment.payload_len();
+        let pieces = segment.pieces(self.send.mss as usize);
+        self.counts.segments_out = self.counts.segments_out.wrapping_add(pieces);
+        if len > 0 {
+            self.counts.data_segments_out = self.counts.data_segments_out.wrapping_add(pieces);
+            self.counts.bytes_sent += len as u64;
+        }
+        Some(segment)
+    }
+
+    fn next_segment(&mut self, now: Instant) -> Option<Segment> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        match self.state {
+            State::Closed => None,
+            State::SynSent | State::SynReceived if self.flags.contains(Flags::SYN_DUE) => {
+                self.flags.remove(Flags::SYN_DUE);
+                Some(self.build_syn(now))
+            }
+            State::SynSent => None,
+            State::SynReceived | State::TimeWait => self.transmit_ack(now),
+            _ => self
+                .transmit_again(now)
+                .or_else(|| self.transmit_new(now))
+                .or_else(|| self.transmit_tail_probe(now))
+                .or_else(|| self.transmit_old_ack(now))
+                .or_else(|| self.transmit_ack(now)),
+        }
+    }
+
+    /// Data bytes that fit a segment now: SACK blocks take room.
+    fn data_mss(&self) -> u32 {
+        let mss = self.send.mss;
+        if !self.send.sack || (self.recv.late.is_empty() && self.recv.duplicate.is_none()) {
+            return mss;
+        }
+        let mut options = netspace_wire::tcp::TcpOptions::default();
+        if self.flags.contains(Flags::TIMESTAMPS) {
+            options.timestamps = Some((0, 0));
+        }
+        let plain = options.len() as u32;
+        self.recv.sack_option(&mut options);
+        mss.saturating_sub(options.len() as u32 - plain).max(mss / 2)
+    }
+
+    fn segment_max(&self, mss: u32) -> u32 {
+        if self.config.gso { (self.config.gso_max - self.config.gso_max % mss).max(mss) } else { mss }
+    }
+
+    /// The first segment that is deemed lost, if the windows allow.
+    fn transmit_again(&mut self, now: Instant) -> Option<Segment> {
+        let (index, record) = self.send.board.next_resend()?;
+        let mss = self.data_mss();
+        let pipe = self.send.pipe();
+        let head = record.start == self.send.una;
+        let mut room = self.send.cc.cwnd.saturating_sub(pipe);
+        if room < mss.min((record.end - record.start) as u32) {
+            if pipe > 0 && !(head && self.flags.contains(Flags::HEAD_DUE)) {
+                return None;
+            }
+            room = mss;
+        }
+        if !head && record.start >= self.send.window_end() {
+            // The window shrank: only the head goes, as a probe.
+            return None;
+        }
+        let max = room.min(self.segment_max(mss));
+        let len = self.send.board.shape(index, (max - max % mss).max(mss.min(max)));
+        let (delivered, delivered_at) = (self.send.delivered, self.send.delivered_at);
+        self.send.board.resent(index, now, delivered, delivered_at);
+        self.send.recovery.on_sent(len);
+        self.flags.remove(Flags::HEAD_DUE);
+        let segment = self.build_again(now, record.start, record.start + u64::from(len), mss);
+        self.arm_resend(now);
+        Some(segment)
+    }
+
+    fn build_again(&mut self, now: Instant, start: u64, end: u64, mss: u32) -> Segment {
+        self.send.recovery.on_resent(now, (end - start) as u32);
+        self.send.bytes_resent += end - start;
+        let segment = self.build_data(now, start, end, mss);
+        let pieces = segment.pieces(mss as usize);
+        self.send.segments_resent = self.send.segments_resent.wrapping_add(pieces);
+        segment
+    }
+
+    /// New data, and FIN after the last of it.
+    fn transmit_new(&mut self, now: Instant) -> Option<Segment> {
+        let fin_due = self.send.fin_queued && !self.send.fin_sent();
+        let unsent = self.send.unsent();
+        if unsent == 0 && !fin_due {
+            self.send.window_blocked = false;
+            self.send.cork_blocked = false;
+            self.flags.remove(Flags::HEAD_DUE);
+            return None;
+        }
+        let mss = self.data_mss();
+        let offer = self.offer(unsent, mss, fin_due);
+        let len = match offer.decide() {
+            Ok(len) => len,
+            Err(Hold::Empty) => 0,
+            Err(hold) => {
+                self.note_hold(now, hold);
+                return None;
+            }
+        };
+        Some(self.send_new(now, len, mss, fin_due && len == unsent))
+    }
+
+    fn offer(&self, unsent: u32, mss: u32, fin_due: bool) -> Offer {
+        let send = &self.send;
+        let pipe = send.pipe();
+        let probe = self.flags.contains(Flags::PROBE_DUE);
+        // With nothing in flight one segment may always go; so may a tail loss probe.
+        let least = if pipe == 0 || probe { mss } else { 0 };
+        let small = if self.config.cork || send.more {
+            Err(Hold::Cork)
+        } else if self.config.nodelay || send.small_end <= send.una {
+            Ok(())
+        } else {
+            Err(Hold::Nagle)
+        };
+        let segment_max = if probe { mss } else { self.segment_max(mss) };
+        Offer {
+            unsent,
+            window: send.window_end().saturating_sub(send.nxt) as u32,
+            congestion: send.cc.cwnd.saturating_sub(pipe).max(least),
+            window_max: send.wnd_max,
+            mss,
+            segment_max,
+            small,
+            push: fin_due || send.push || probe,
+        }
+    }
+
+    fn note_hold(&mut self, now: Instant, hold: Hold) {
+        self.send.cwnd_full |= hold == Hold::Congestion;
+        self.send.window_blocked = hold == Hold::Window;
+        self.send.cork_blocked = hold == Hold::Cork;
+        if self.send.board.is_empty() {
+            self.arm_resend(now);
+        }
+    }
+
+    fn send_new(&mut self, now: Instant, len: u32, mss: u32, fin: bool) -> Segment {
+        let start = self.send.nxt;
+        let end = start + u64::from(len) + u64::from(fin);
+        if self.send.board.is_empty() {
+            self.send.rto_from = now;
+            // A rate sample begins when sending does.
+            self.send.delivered_at = now;
+        }
+        self.send.board.push(Record {
+            start,
+            end,
+            sent_at: now,
+            delivered: self.send.delivered,
+            delivered_at: self.send.delivered_at,
+            marks: Mark::empty(),
+        });
+        self.send.nxt = end;
+        self.send.last_sent_at = now;
+        self.send.window_blocked = false;
+        self.send.cork_blocked = false;
+        if len % mss != 0 {
+            self.send.small_end = end;
+        }
+        if self.send.unsent() == 0 {
+            self.send.push = false;
+        }
+        self.send.recovery.on_sent(len);
+        self.recv.on_data_sent(now);
+        let segment = self.build_data(now, start, end, mss);
+        if self.flags.contains(Flags::PROBE_DUE) {
+            self.flags.remove(Flags::PROBE_DUE);
+            self.send.begin_tail_probe(false);
+        }
+        self.arm_resend(now);
+        segment
+    }
+
+    /// RFC 8985 §7.3: nothing new could go as the probe, so the last segment goes again.
+    fn transmit_tail_probe(&mut self, now: Instant) -> Option<Segment> {
+        if !self.flags.contains(Flags::PROBE_DUE) {
+            return None;
+        }
+        self.flags.remove(Flags::PROBE_DUE);
+        let mss = self.data_mss();
+        let (start, end) = self.send.board.resend_tail(mss, now)?;
+        self.send.begin_tail_probe(true);
+        let segment = self.build_again(now, start, end, mss);
+        self.arm_resend(now);
+        Some(segment)
+    }
+
+    /// A zero-window or keepalive probe: an old number without data, which the peer must answer (RFC 9293 §3.8.4; as
+    /// Linux, also for the window).
+    fn transmit_old_ack(&mut self, now: Instant) -> Option<Segment> {
+        if !self.flags.contains(Flags::OLD_ACK_DUE) {
+            return None;
+        }
+        self.flags.remove(Flags::OLD_ACK_DUE);
+        let una = self.send.una;
+        let segment = self.header(now, una - 1);
+        self.acknowledged();
+        Some(segment)
+    }
+
+    fn transmit_ack(&mut self, now: Instant) -> Option<Segment> {
+        if self.recv.owed != Owed::Now {
+            return None;
+        }
+        let nxt = self.send.nxt;
+        let segment = self.header(now, nxt);
+        self.acknowledged();
+        Some(segment)
+    }
+
+    /// The segment for `start..end` of our stream; the last number may be FIN's.
+    fn build_data(&mut self, now: Instant, start: u64, end: u64, mss: u32) -> Segment {
+        let mut segment = self.header(now, start);
+        let data_end = end.min(self.send.buffer.end());
+        let len = data_end.saturating_sub(start) as usize;
+        if len > 0 {
+            self.send.buffer.slices(start, len, usize::MAX, &mut segment.payload);
+            if len > mss as usize {
+                segment.gso_size = Some(mss as u16);
+            }
+            if data_end == self.send.buffer.end() {
+                segment.flags |= TcpFlags::PSH;
+            }
+        }
+        if end > data_end {
+            segment.flags |= TcpFlags::FIN;
+        }
+        if let Some(urgent_end) = self.send.urgent_end {
+            if urgent_end > start && urgent_end - start <= 0xffff {
+                segment.flags |= TcpFlags::URG;
+                segment.urgent = (urgent_end - start) as u16;
+            } else if urgent_end <= self.send.una {
+                self.send.urgent_end = None;
+            }
+        }
+        self.acknowledged();
+        segment
+    }
+
+    /// The segment being built carries the current ACK.
+    fn acknowledged(&mut self) {
+        self.recv.on_ack_sent();
+        self.timers.delayed_ack_at = Instant::FAR_FUTURE;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: Offer = Offer {
+        unsent: 10_000,
+        window: 65_535,
+        congestion: 14_600,
+        window_max: 65_535,
+        mss: 1_460,
+        segment_max: 64_240,
+        small: Ok(()),
+        push: false,
+    };
+
+    #[test]
+    fn whole_segments_first_and_the_rest_if_nothing_small_is_out() {
+        assert_eq!(OFFER.decide(), Ok(10_000));
+        assert_eq!(Offer { small: Err(Hold::Nagle), ..OFFER }.decide(), Ok(8_760));
+        assert_eq!(Offer { small: Err(Hold::Nagle), unsent: 1_000, ..OFFER }.decide(), Err(Hold::Nagle));
+        assert_eq!(Offer { small: Err(Hold::Cork), unsent: 1_000, push: true, ..OFFER }.decide(), Ok(1_000));
+        assert_eq!(Offer { segment_max: 1_460, ..OFFER }.decide(), Ok(1_460));
+    }
+
+    #[test]
+    fn silly_windows_are_left_alone() {
+        assert_eq!(Offer { window: 0, ..OFFER }.decide(), Err(Hold::Window));
+        assert_eq!(Offer { window: 1_000, ..OFFER }.decide(), Err(Hold::Window));
+        assert_eq!(Offer { window: 1_000, window_max: 1_800, ..OFFER }.decide(), Ok(1_000));
+        assert_eq!(Offer { window: 5_000, ..OFFER }.decide(), Ok(4_380));
+        assert_eq!(Offer { congestion: 1_000, ..OFFER }.decide(), Err(Hold::Congestion));
+        assert_eq!(Offer { congestion: 1_000, unsent: 900, ..OFFER }.decide(), Ok(900));
+    }
+}
