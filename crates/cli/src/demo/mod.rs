@@ -1,0 +1,8 @@
+//! `netspace demo`.
+
+mod flow;
+mod print;
+mod story;
+
+#[cfg(test)]
+mod tests;
