@@ -72,6 +72,11 @@ impl TimeWait {
         TimeWaitVerdict::Answer(self.ack(now), reasons::time_wait())
     }
 
+    /// Whether timestamps keep old segments apart from those of a successor (RFC 6191).
+    pub const fn has_timestamps(&self) -> bool {
+        self.timestamps.is_some()
+    }
+
     fn ack(&self, now: Instant) -> Segment {
         let timestamps =
             self.timestamps.map(|(recent, offset)| (offset.wrapping_add(now.as_millis() as u32), recent));

@@ -97,7 +97,8 @@ impl Receiver {
             delay: Duration::ZERO,
             last_data_at: Instant::ZERO,
             duplicate: None,
-            tuning: Tuning { space: limit, ..Tuning::default() },
+            // The peer's first window, so that the first full round trip lets the buffer grow.
+            tuning: Tuning { space: limit.min(10 * mss), ..Tuning::default() },
             bytes_received: 0,
         }
     }
