@@ -142,3 +142,34 @@ fn random_bytes_do_no_harm() {
         entry::ALL.iter().for_each(|(_, target)| target(&bytes));
     }
 }
+
+/// Not a test: writes the fuzz targets' first inputs. Every target gets the seeds that its parser takes furthest, so
+/// simply all of them.
+#[test]
+#[ignore = "writes fuzz/seeds"]
+fn write_seeds() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+    for (name, at) in
+        [("text", 0), ("gso", 0), ("ethernet", 0), ("ipv4", 14), ("ipv6", 14), ("tcp", 34), ("udp", 34)]
+    {
+        let seeds = common::frames().into_iter().map(|f| f[at..].to_vec()).collect();
+        save(&root.join(name), seeds);
+    }
+    let (igmp, mld): (Vec<_>, Vec<_>) =
+        group_messages().into_iter().partition(|m| (0x11..=0x22).contains(&m[0]));
+    save(&root.join("igmp"), igmp);
+    save(&root.join("mld"), mld);
+    save(&root.join("ndp"), ndp_messages());
+    let (arp, icmp) = (seeds().remove(seeds().len() - 2), seeds().remove(seeds().len() - 1));
+    save(&root.join("arp"), vec![arp]);
+    save(&root.join("icmp4"), vec![icmp.clone()]);
+    save(&root.join("icmp6"), vec![icmp]);
+}
+
+fn save(dir: &std::path::Path, mut seeds: Vec<Vec<u8>>) {
+    std::fs::create_dir_all(dir).unwrap();
+    seeds.dedup();
+    for (n, seed) in seeds.iter().enumerate() {
+        std::fs::write(dir.join(n.to_string()), seed).unwrap();
+    }
+}

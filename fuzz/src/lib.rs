@@ -1,0 +1,5 @@
+//! What the fuzz targets share.
+
+/// The entry points that the smoke tests of `netspace-wire` call too.
+#[path = "../../crates/wire/tests/entry/mod.rs"]
+pub mod entry;
