@@ -54,6 +54,7 @@ impl Line<'_> {
                 self.out.push_str(&dst);
                 let header_len = usize::from(quoted.first().unwrap_or(&5) & 0xf) * 4;
                 self.port(quoted.get(9).copied(), quoted.get(header_len..).unwrap_or_default());
+                self.out.push_str(" unreachable");
             }
             u::FRAGMENTATION_NEEDED => put!(self, "{dst} unreachable - need to frag (mtu {mtu})"),
             u::SOURCE_ROUTE_FAILED => put!(self, "{dst} unreachable - source route failed"),
@@ -64,12 +65,12 @@ impl Line<'_> {
         }
     }
 
-    /// ` udp port 53 unreachable`, from the quoted transport header.
+    /// ` udp port 53`, from the quoted transport header.
     fn port(&mut self, proto: Option<u8>, header: &[u8]) {
         let name = proto.and_then(protocol::name).unwrap_or("transport");
         match tcp::ports(header) {
-            Some((_, dst)) => put!(self, " {name} port {dst} unreachable"),
-            None => put!(self, " {name} port unreachable"),
+            Some((_, dst)) => put!(self, " {name} port {dst}"),
+            None => put!(self, " {name} port"),
         }
     }
 
@@ -92,7 +93,9 @@ impl Line<'_> {
             Icmpv6Repr::EchoReply { ident, seq } => put!(self, "echo reply, id {ident}, seq {seq}"),
             Icmpv6Repr::Unreachable { code } => self.unreachable_v6(code, quoted),
             Icmpv6Repr::PacketTooBig { mtu } => put!(self, "packet too big, mtu {mtu}"),
-            Icmpv6Repr::TimeExceeded { code: 0 } => self.out.push_str("time exceeded in-transit"),
+            Icmpv6Repr::TimeExceeded { code: 0 } => {
+                put!(self, "time exceeded in-transit for {}", quoted_dst_v6(quoted));
+            }
             Icmpv6Repr::TimeExceeded { .. } => self.out.push_str("ip reassembly time exceeded"),
             Icmpv6Repr::ParameterProblem { code, pointer } => {
                 let what = match code {
@@ -119,7 +122,7 @@ impl Line<'_> {
 
     fn unreachable_v6(&mut self, code: u8, quoted: &[u8]) {
         use icmpv6::unreachable as u;
-        let dst = array_at::<16>(quoted, 24).map_or("?".into(), |d| Ipv6Addr::from(d).to_string());
+        let dst = quoted_dst_v6(quoted);
         match code {
             u::NO_ROUTE => put!(self, "destination unreachable, unreachable route {dst}"),
             u::PROHIBITED => put!(self, "destination unreachable, unreachable prohibited {dst}"),
@@ -219,6 +222,10 @@ impl Line<'_> {
 /// The group that a query asks about.
 fn for_group(all: bool, group: impl std::fmt::Display) -> String {
     if all { "for all groups".into() } else { format!("for {group}") }
+}
+
+fn quoted_dst_v6(quoted: &[u8]) -> String {
+    array_at::<16>(quoted, 24).map_or("?".into(), |d| Ipv6Addr::from(d).to_string())
 }
 
 fn quoted_dst_v4(quoted: &[u8]) -> Option<Ipv4Addr> {
