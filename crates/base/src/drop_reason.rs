@@ -106,14 +106,17 @@ drop_reasons! {
     FragmentFailed, "fragment-failed", Network, "", "IpFragFails", "The packet could not be cut into fragments.", "RFC 791 3.2";
     ReassemblyTimeout, "reassembly-timeout", Network, "FRAG_REASM_TIMEOUT", "IpReasmTimeout", "Some fragments of the packet did not come in time.", "RFC 1122 3.3.2";
     ReassemblyOverlap, "reassembly-overlap", Network, "DUP_FRAG", "IpReasmFails", "Fragments overlap or are out of bounds.", "RFC 5722";
+    ReassemblyDuplicate, "reassembly-duplicate", Network, "DUP_FRAG", "", "The same fragment came twice.", "RFC 791 3.2";
     ReassemblyMemory, "reassembly-memory", Network, "FRAG_TOO_FAR", "IpReasmFails", "The memory for incomplete packets is used up.", "";
     Ip6Header, "ip6-header", Network, "IP_INHDR", "Ip6InHdrErrors", "The IPv6 header is malformed.", "RFC 8200 3";
     Ip6Extension, "ip6-extension", Network, "UNHANDLED_PROTO", "Ip6InHdrErrors", "An IPv6 extension header is malformed or refused.", "RFC 8200 4";
     Ip6SourceInvalid, "ip6-source-invalid", Network, "IP_INVALID_SOURCE", "Ip6InAddrErrors", "The IPv6 source address may not be a source.", "RFC 4291 2.7";
+    Ip6Disabled, "ip6-disabled", Network, "IPV6DISABLED", "Ip6InDiscards", "IPv6 is switched off on the device.", "";
     Ip6Tentative, "ip6-tentative", Network, "", "Ip6InAddrErrors", "The destination address is still being checked for duplicates.", "RFC 4862 5.4";
     ScopeExceeded, "scope-exceeded", Network, "", "Ip6InAddrErrors", "A link-local packet may not leave its link.", "RFC 4291 2.5.6";
     NoProtocol, "no-protocol", Network, "IP_NOPROTO", "IpInUnknownProtos", "Nobody here takes this IP protocol.", "RFC 1122 3.2.2.1";
-    IcmpMalformed, "icmp-malformed", Network, "ICMP_CSUM", "IcmpInErrors", "The ICMP message is malformed or its checksum is wrong.", "RFC 792";
+    IcmpMalformed, "icmp-malformed", Network, "ICMP_CSUM", "IcmpInErrors", "The ICMP message is malformed.", "RFC 792";
+    IcmpChecksum, "icmp-checksum", Network, "ICMP_CSUM", "IcmpInErrors", "The ICMP message's checksum is wrong.", "RFC 792";
     IcmpIgnored, "icmp-ignored", Network, "INVALID_PROTO", "", "The ICMP message is of a kind, or for a socket, that is not here.", "RFC 1122 3.2.2";
     IcmpRateLimited, "icmp-rate-limited", Network, "", "IcmpOutRateLimitGlobal", "An ICMP error was not sent because too many were sent already.", "RFC 1812 4.3.2.8";
     IgmpMalformed, "igmp-malformed", Network, "IGMP_CSUM", "", "The IGMP or MLD message is malformed.", "RFC 3376";
@@ -122,6 +125,7 @@ drop_reasons! {
     UdpMalformed, "udp-malformed", Transport, "UDP_CSUM", "UdpInErrors", "The UDP header is malformed.", "RFC 768";
     UdpChecksum, "udp-checksum", Transport, "UDP_CSUM", "UdpInCsumErrors", "The UDP checksum is wrong.", "RFC 768";
     UdpNoPort, "udp-no-port", Transport, "NO_SOCKET", "UdpNoPorts", "No socket is bound to this UDP port.", "RFC 1122 4.1.3.1";
+    UdpIgnoredMulti, "udp-ignored-multicast", Transport, "NO_SOCKET", "UdpIgnoredMulti", "No socket here takes datagrams to this group or broadcast address on this port.", "RFC 1122 3.3.6";
     TcpMalformed, "tcp-malformed", Transport, "PKT_TOO_SMALL", "TcpInErrs", "The TCP header is malformed.", "RFC 9293 3.1";
     TcpChecksum, "tcp-checksum", Transport, "TCP_CSUM", "TcpInCsumErrors", "The TCP checksum is wrong.", "RFC 9293 3.1";
     TcpNoSocket, "tcp-no-socket", Transport, "NO_SOCKET", "", "No socket takes this segment; a reset was sent.", "RFC 9293 3.10.7.1";

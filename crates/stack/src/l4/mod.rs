@@ -9,10 +9,12 @@
 
 use std::net::IpAddr;
 
-use netspace_base::{DevId, Pkt};
+use netspace_base::{DevId, DropReason, Pkt};
+use netspace_wire::protocol;
 
-use crate::sock::SockTimer;
-use crate::{Netns, Step, Turn};
+pub use crate::sock::SockTimer;
+use crate::sock::{error, net, ping, raw, tcp, udp};
+use crate::{Netns, Step, Stop, Turn};
 
 /// To whom a packet was addressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,27 +77,39 @@ pub struct IcmpError<'a> {
 
 /// Takes a packet that is for this host: copies for raw sockets, then UDP or TCP. Answers with ICMP (port or protocol
 /// unreachable) or RST where nobody takes it.
-pub(crate) fn deliver(_ns: &mut Netns, _t: &mut Turn, _pkt: Box<Pkt>, _arrival: &Arrival) -> Step {
-    todo!()
+pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, arrival: &Arrival) -> Step {
+    let raw_took = raw_deliver(ns, t, &pkt, arrival);
+    match arrival.protocol {
+        protocol::UDP => udp::receive(ns, t, pkt, arrival),
+        protocol::TCP => tcp::receive(ns, t, pkt, arrival),
+        _ if raw_took => Ok(pkt),
+        _ => {
+            net::protocol_unreachable(ns, t, &pkt, arrival);
+            Err(Stop::Drop(pkt, DropReason::NoProtocol))
+        }
+    }
 }
 
 /// Gives copies to raw sockets of the packet's protocol; tells whether there was one. [`deliver`] does so by itself: only
 /// the protocols that the network layer keeps (ICMP, ICMPv6, IGMP) call this.
-pub(crate) fn raw_deliver(_ns: &mut Netns, _t: &mut Turn, _pkt: &Pkt, _arrival: &Arrival) -> bool {
-    todo!()
+pub(crate) fn raw_deliver(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival) -> bool {
+    raw::receive(ns, t, pkt, arrival)
 }
 
 /// An ICMP error has come: the socket that sent the quoted packet learns of it.
-pub(crate) fn icmp_error(_ns: &mut Netns, _t: &mut Turn, _error: &IcmpError<'_>) {
-    todo!()
+pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>) {
+    error::receive(ns, t, error);
 }
 
 /// An echo reply has come (data = ICMP header on, checksum verified): the ping socket with its id gets a copy.
-pub(crate) fn echo_reply(_ns: &mut Netns, _t: &mut Turn, _pkt: &Pkt, _arrival: &Arrival) -> bool {
-    todo!()
+pub(crate) fn echo_reply(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival) -> bool {
+    ping::receive(ns, t, pkt, arrival)
 }
 
 /// A timer that a socket had set in `ns.timers` is due.
-pub(crate) fn on_timeout(_ns: &mut Netns, _t: &mut Turn, _key: SockTimer) {
-    todo!()
+pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, key: SockTimer) {
+    match key {
+        SockTimer::Tcp(id) => tcp::on_timeout(ns, t, id),
+        SockTimer::TimeWait(number) => tcp::expire_time_wait(ns, number),
+    }
 }

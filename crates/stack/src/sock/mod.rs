@@ -1,8 +1,44 @@
 //! Sockets: the table, queues, options and errors behind the programs' descriptors.
+//!
+//! ```text
+//! program ─ api ─┬─ udp, ping, raw ─ out (route, path MTU) ─┬─ net → ip::send, ip6::send
+//!                └─ tcp (Connection, listener, TIME-WAIT) ──┘
+//! l4 ─ table (who takes it?) ─ bpf (filter) ─ queue ─ wake → program
+//! ```
+//! | files | what |
+//! |---|---|
+//! | `types` | the words in which programs and sockets talk |
+//! | `api`, `options`, `show` | the calls, the options, the lists for `ss` and `/proc/net` |
+//! | `socket`, `queue`, `table`, `bind` | what all sockets have; memory; who has which name |
+//! | `udp`, `ping`, `raw`, `tcp` | the protocols |
+//! | `out`, `net`, `error`, `multicast`, `bpf`, `sysctl` | what the protocols share |
+//!
+//! Inputs: calls, packets and ICMP errors from `l4`, timers. Outputs: packets to the network layer, `Effect::Wake`.
+//! Nothing here knows devices, neighbours or links.
 
 mod api;
+pub(crate) mod bind;
+pub mod bpf;
+pub(crate) mod error;
+mod multicast;
+pub(crate) mod net;
+mod options;
+mod out;
+pub(crate) mod ping;
+mod queue;
+pub(crate) mod raw;
+mod show;
+mod socket;
+mod sysctl;
+mod table;
+pub(crate) mod tcp;
 mod types;
+pub(crate) mod udp;
 
+pub use show::{SockInfo, SockStat, SockTimerInfo};
+pub use socket::Owner;
+pub use sysctl::{CongestionName, ReservedPorts, SockSysctls};
+pub use table::{MAX_SOCKETS, Sockets};
 pub use types::*;
 
 /// A timer of the socket layer, kept in the namespace's wheel.

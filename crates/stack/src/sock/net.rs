@@ -1,0 +1,88 @@
+//! What sockets ask of the network layer: one place for both families.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use netspace_base::{DevId, Pkt};
+
+use super::SockError;
+use super::out::Flow;
+use crate::l4::{Arrival, Cast};
+use crate::route::SendInfo;
+use crate::{Netns, Turn, icmp, ip, ip6};
+
+/// Sends a packet whose data is the transport header on.
+pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, info: &SendInfo) -> Result<(), SockError> {
+    match info.dst {
+        IpAddr::V4(_) => ip::send(ns, t, pkt, info),
+        IpAddr::V6(_) => ip6::send(ns, t, pkt, info),
+    }
+}
+
+/// Sends a packet whose IP header the program has written.
+pub(crate) fn send_with_header(
+    ns: &mut Netns,
+    t: &mut Turn,
+    pkt: Box<Pkt>,
+    flow: &Flow,
+    protocol: u8,
+) -> Result<(), SockError> {
+    let info = SendInfo {
+        mark: flow.mark,
+        dont_route: flow.dont_route,
+        route: Some(flow.route),
+        ..SendInfo::new(flow.dst.ip(), protocol)
+    };
+    match flow.dst.ip() {
+        IpAddr::V4(_) => ip::send_with_header(ns, t, pkt, &info),
+        IpAddr::V6(_) => ip6::send_with_header(ns, t, pkt, &info),
+    }
+}
+
+/// Whether `addr` is one of this host's own (of `dev`'s, for link-local ones).
+pub(crate) fn is_local(ns: &Netns, addr: IpAddr, dev: Option<DevId>) -> bool {
+    match addr {
+        IpAddr::V4(v4) => ip::addr::is_local(ns, v4),
+        // A link-local address belongs to its link.
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            dev.and_then(|dev| ns.dev.get(dev)).is_some_and(|dev| dev.addr6(v6).is_some())
+        }
+        IpAddr::V6(v6) => ip6::addr::is_local(ns, v6),
+    }
+}
+
+/// Whether `addr` is a broadcast address of one of this host's networks.
+pub(crate) fn is_broadcast(ns: &Netns, addr: IpAddr) -> bool {
+    let IpAddr::V4(v4) = addr else { return false };
+    v4 == Ipv4Addr::BROADCAST
+        || ns.dev.iter().any(|dev| dev.addrs4.iter().any(|own| own.broadcast == Some(v4)))
+}
+
+/// Answers a datagram for which there is no socket (RFC 1122 §4.1.3.1, RFC 4443 §3.1).
+pub(crate) fn port_unreachable(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival) {
+    if arrival.cast == Cast::Unicast {
+        icmp::send_error(ns, t, pkt, icmp::Error::PortUnreachable);
+    }
+}
+
+/// Answers a packet of a protocol that nobody takes (RFC 1122 §3.2.2.1, RFC 4443 §3.4).
+pub(crate) fn protocol_unreachable(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival) {
+    if arrival.cast == Cast::Unicast {
+        icmp::send_error(ns, t, pkt, icmp::Error::ProtocolUnreachable);
+    }
+}
+
+/// A socket has joined a group on a device.
+pub(crate) fn join(ns: &mut Netns, t: &mut Turn, dev: DevId, group: IpAddr) -> Result<(), SockError> {
+    match group {
+        IpAddr::V4(v4) => ip::igmp::join(ns, t, dev, v4),
+        IpAddr::V6(v6) => ip6::mld::join(ns, t, dev, v6),
+    }
+}
+
+/// A socket has left a group on a device.
+pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, dev: DevId, group: IpAddr) {
+    match group {
+        IpAddr::V4(v4) => ip::igmp::leave(ns, t, dev, v4),
+        IpAddr::V6(v6) => ip6::mld::leave(ns, t, dev, v6),
+    }
+}

@@ -1,0 +1,285 @@
+//! The sockets of a namespace and the tables that find them: by port, by address, by connection.
+
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use netspace_base::{DevId, NsId, Rng, Seed};
+use siphasher::sip::SipHasher13;
+use slotmap::SlotMap;
+use smallvec::SmallVec;
+use std::hash::Hasher;
+
+use super::socket::Socket;
+use super::sysctl::SockSysctls;
+use super::tcp::TcpTables;
+use super::{Family, SockError, SockId};
+use crate::{Effect, Turn};
+
+/// A hash map whose order depends on nothing but the seed.
+pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
+/// A hash set of the same kind.
+pub(crate) type Set<K> = hashbrown::HashSet<K, FixedState>;
+/// The sockets under one key; nearly always one.
+pub(crate) type Ids = SmallVec<[SockId; 2]>;
+
+/// The most sockets that a namespace holds.
+pub const MAX_SOCKETS: usize = 1 << 20;
+
+/// The four names of a connection, and the link when addresses mean nothing without it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Tuple {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+    /// For link-local peers; else none.
+    pub(crate) scope: DevId,
+}
+
+impl Tuple {
+    pub(crate) fn new(local: (IpAddr, u16), remote: (IpAddr, u16), dev: DevId) -> Self {
+        let scoped = matches!(remote.0, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        Self {
+            local: local.0,
+            remote: remote.0,
+            local_port: local.1,
+            remote_port: remote.1,
+            scope: if scoped { dev } else { DevId::NONE },
+        }
+    }
+}
+
+/// Keys for hashes that must not be guessed from outside (RFC 6056, RFC 6528).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secret(u64, u64);
+
+impl Secret {
+    /// A hash of an address pair and ports for one purpose.
+    pub(crate) fn hash(&self, purpose: u8, tuple: &Tuple) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u8(purpose);
+        for ip in [tuple.local, tuple.remote] {
+            match ip {
+                IpAddr::V4(v4) => hasher.write(&v4.octets()),
+                IpAddr::V6(v6) => hasher.write(&v6.octets()),
+            }
+        }
+        hasher.write_u16(tuple.local_port);
+        hasher.write_u16(tuple.remote_port);
+        hasher.finish()
+    }
+}
+
+/// All sockets of a namespace.
+#[derive(Debug)]
+pub struct Sockets {
+    pub(crate) table: SlotMap<SockId, Socket>,
+    /// The transport layer's sysctls.
+    pub sysctls: SockSysctls,
+    pub(crate) udp: UdpTable,
+    pub(crate) tcp: TcpTables,
+    /// Ping sockets by family and echo identifier.
+    pub(crate) ping: Map<(bool, u16), Ids>,
+    /// Raw sockets by family (v6?) and protocol.
+    pub(crate) raw: Map<(bool, u8), Ids>,
+    pub(crate) secret: Secret,
+    pub(crate) rng: Rng,
+    next_cookie: u64,
+}
+
+impl Sockets {
+    /// No sockets; hashes and random numbers are drawn from the lab's seed.
+    pub fn new(seed: Seed, ns: NsId) -> Self {
+        let mut rng = seed.stream("sock", u64::from(ns.0));
+        let state = &FixedState::with_seed(rng.u64());
+        Self {
+            table: SlotMap::with_key(),
+            sysctls: SockSysctls::default(),
+            udp: UdpTable::new(state),
+            tcp: TcpTables::new(state),
+            ping: Map::with_hasher(state.clone()),
+            raw: Map::with_hasher(state.clone()),
+            secret: Secret(rng.u64(), rng.u64()),
+            rng,
+            next_cookie: 1,
+        }
+    }
+
+    pub(crate) fn next_cookie(&mut self) -> u64 {
+        self.next_cookie += 1;
+        self.next_cookie - 1
+    }
+
+    /// A socket that a program may name: orphans are nobody's any more.
+    pub(crate) fn get(&self, id: SockId) -> Result<&Socket, SockError> {
+        self.table.get(id).filter(|s| !s.orphan).ok_or(SockError::NoSuchSocket)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SockId) -> Result<&mut Socket, SockError> {
+        self.table.get_mut(id).filter(|s| !s.orphan).ok_or(SockError::NoSuchSocket)
+    }
+
+    /// Tells the world that what `id` is ready for may have changed: once per drained turn.
+    pub(crate) fn wake(&mut self, t: &mut Turn, id: SockId) {
+        let Some(socket) = self.table.get_mut(id).filter(|s| !s.orphan) else { return };
+        if matches!(t.effects.get(socket.wake_at), Some(Effect::Wake(woken)) if *woken == id) {
+            return;
+        }
+        socket.wake_at = t.effects.len();
+        t.effects.push(Effect::Wake(id));
+    }
+}
+
+/// Whether the local addresses of two sockets overlap: equal, or a wildcard covers the other.
+pub(crate) fn addresses_overlap(a: &Socket, b: &Socket) -> bool {
+    // An IPv6 wildcard covers IPv4 too, unless it is for IPv6 only.
+    let covers_v4 = |s: &Socket| s.family == Family::Inet6 && s.local.is_unspecified() && !s.opts.v6only;
+    match (a.local, b.local) {
+        (IpAddr::V4(x), IpAddr::V4(y)) => x == y || x.is_unspecified() || y.is_unspecified(),
+        (IpAddr::V6(x), IpAddr::V6(y)) => x == y || x.is_unspecified() || y.is_unspecified(),
+        (IpAddr::V4(_), IpAddr::V6(_)) => covers_v4(b),
+        (IpAddr::V6(_), IpAddr::V4(_)) => covers_v4(a),
+    }
+}
+
+/// Whether the devices of two sockets overlap.
+pub(crate) fn devices_overlap(a: Option<DevId>, b: Option<DevId>) -> bool {
+    a.is_none() || b.is_none() || a == b
+}
+
+/// UDP sockets by port, by address and port, and, if connected, by both ends.
+#[derive(Debug)]
+pub(crate) struct UdpTable {
+    by_port: Map<u16, Ids>,
+    by_addr: Map<(IpAddr, u16), Ids>,
+    connected: Map<Tuple, Ids>,
+}
+
+/// The keys under which a socket lies in the tables: taken before it changes.
+#[derive(Clone, Copy)]
+pub(crate) struct UdpKeys {
+    addr: (IpAddr, u16),
+    tuple: Option<Tuple>,
+}
+
+impl UdpKeys {
+    pub(crate) fn of(socket: &Socket) -> Self {
+        let addr = (socket.local, socket.local_port);
+        // The scope is not part of the key: a connected socket with a link-local peer is bound to its device.
+        let tuple = socket.remote.map(|r| Tuple::new(addr, (r.ip(), r.port()), DevId::NONE));
+        Self { addr, tuple }
+    }
+}
+
+fn remove_from<K: std::hash::Hash + Eq>(map: &mut Map<K, Ids>, key: &K, id: SockId) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.retain(|&mut other| other != id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+impl UdpTable {
+    fn new(state: &FixedState) -> Self {
+        Self {
+            by_port: Map::with_hasher(state.clone()),
+            by_addr: Map::with_hasher(state.clone()),
+            connected: Map::with_hasher(state.clone()),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: SockId, keys: UdpKeys) {
+        self.by_port.entry(keys.addr.1).or_default().push(id);
+        match keys.tuple {
+            Some(tuple) => self.connected.entry(tuple).or_default().push(id),
+            None => self.by_addr.entry(keys.addr).or_default().push(id),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: SockId, keys: UdpKeys) {
+        remove_from(&mut self.by_port, &keys.addr.1, id);
+        match keys.tuple {
+            Some(tuple) => remove_from(&mut self.connected, &tuple, id),
+            None => remove_from(&mut self.by_addr, &keys.addr, id),
+        }
+    }
+
+    /// All sockets on a port, in the order in which they came to it.
+    pub(crate) fn on_port(&self, port: u16) -> &[SockId] {
+        self.by_port.get(&port).map_or(&[], |ids| ids)
+    }
+
+    fn connected(&self, tuple: &Tuple) -> &[SockId] {
+        self.connected.get(tuple).map_or(&[], |ids| ids)
+    }
+
+    fn at(&self, addr: IpAddr, port: u16) -> &[SockId] {
+        self.by_addr.get(&(addr, port)).map_or(&[], |ids| ids)
+    }
+}
+
+/// The wildcard addresses under which a socket for packets to `addr` may lie.
+fn wildcards(addr: IpAddr) -> &'static [IpAddr] {
+    const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+    const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
+    if addr.is_ipv4() { &[V4, V6] } else { &[V6] }
+}
+
+/// The best of `candidates` for a packet from `dev` to an address of `family_of`: one bound to the device before one that
+/// is not, one of the packet's own family before a dual-stack one, the youngest of equals; with `SO_REUSEPORT` the flow's
+/// hash chooses among equals.
+pub(crate) fn choose(
+    table: &SlotMap<SockId, Socket>,
+    candidates: impl DoubleEndedIterator<Item = SockId> + Clone,
+    addr: IpAddr,
+    dev: DevId,
+    hash: impl FnOnce() -> u32,
+) -> Option<SockId> {
+    let score = |id: SockId| {
+        let s = table.get(id)?;
+        let fits = s.takes_family_of(addr) && s.dev_matches(dev);
+        let own_family = (s.family == Family::Inet) == addr.is_ipv4();
+        fits.then(|| 1 + 2 * i32::from(own_family) + 4 * i32::from(s.opts.bound_dev.is_some()))
+    };
+    let mut best: Option<(i32, SockId)> = None;
+    for id in candidates.clone().rev() {
+        if let Some(score) = score(id)
+            && best.is_none_or(|(top, _)| score > top)
+        {
+            best = Some((score, id));
+        }
+    }
+    let (top, id) = best?;
+    if !table[id].opts.reuse_port {
+        return Some(id);
+    }
+    let group: SmallVec<[SockId; 8]> =
+        candidates.filter(|&id| score(id) == Some(top) && table[id].opts.reuse_port).collect();
+    Some(group[(u64::from(hash()) * group.len() as u64 >> 32) as usize])
+}
+
+impl Sockets {
+    /// The UDP socket for a datagram: connected to its sender, else bound to its destination, else to the wildcard.
+    pub(crate) fn find_udp(&self, to: (IpAddr, u16), from: (IpAddr, u16), dev: DevId) -> Option<SockId> {
+        let tuple = Tuple { scope: DevId::NONE, ..Tuple::new(to, from, dev) };
+        let hash = || self.secret.hash(b'r', &tuple) as u32;
+        let find = |ids: &[SockId]| choose(&self.table, ids.iter().copied(), to.0, dev, hash);
+        find(self.udp.connected(&tuple)).or_else(|| find(self.udp.at(to.0, to.1))).or_else(|| {
+            let any: SmallVec<[SockId; 4]> =
+                wildcards(to.0).iter().flat_map(|&any| self.udp.at(any, to.1)).copied().collect();
+            choose(&self.table, any.iter().copied(), to.0, dev, hash)
+        })
+    }
+
+    /// The listening socket for a SYN.
+    pub(crate) fn find_listener(&self, to: (IpAddr, u16), from: (IpAddr, u16), dev: DevId) -> Option<SockId> {
+        let hash = || self.secret.hash(b'r', &Tuple::new(to, from, dev)) as u32;
+        let exact = self.tcp.listening_at(to.0, to.1);
+        choose(&self.table, exact.iter().copied(), to.0, dev, hash).or_else(|| {
+            let any: SmallVec<[SockId; 4]> =
+                wildcards(to.0).iter().flat_map(|&any| self.tcp.listening_at(any, to.1)).copied().collect();
+            choose(&self.table, any.iter().copied(), to.0, dev, hash)
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! `TCP_INFO` and the state's number as programs see them.
+
+use netspace_base::Instant;
+use netspace_tcp::Connection;
+
+use super::TcpState;
+use crate::sock::TcpInfo;
+use crate::sock::socket::Socket;
+
+/// Linux's number of LISTEN and CLOSE.
+const LISTEN: u8 = 10;
+const CLOSE: u8 = 7;
+
+/// Linux's number of the socket's state.
+pub(crate) fn linux_state(socket: &Socket) -> u8 {
+    match socket.tcp().map(|tcp| &tcp.state) {
+        Some(TcpState::Listen(_)) => LISTEN,
+        Some(TcpState::Connection(connection)) => match connection.state() {
+            // The small form is in TIME-WAIT; the socket itself is closed.
+            netspace_tcp::State::TimeWait => CLOSE,
+            state => state.linux(),
+        },
+        _ => CLOSE,
+    }
+}
+
+/// `TCP_INFO`.
+pub(crate) fn info(socket: &Socket, now: Instant) -> TcpInfo {
+    let mut info = match socket.tcp().map(|tcp| &tcp.state) {
+        Some(TcpState::Connection(connection)) => of_connection(connection, now),
+        Some(TcpState::Listen(listener)) => TcpInfo {
+            // A listener shows its accept queue's length and limit here.
+            unacked: listener.ready.len() as u32,
+            sacked: listener.backlog as u32,
+            ..TcpInfo::default()
+        },
+        _ => TcpInfo::default(),
+    };
+    info.state = linux_state(socket);
+    if let Some(route) = &socket.route {
+        info.pmtu = route.mtu;
+    }
+    info
+}
+
+fn of_connection(connection: &Connection, now: Instant) -> TcpInfo {
+    let i = connection.info(now);
+    TcpInfo {
+        state: i.state,
+        ca_state: i.ca_state,
+        retransmits: i.retransmits,
+        probes: i.probes,
+        backoff: i.backoff,
+        options: i.options,
+        snd_wscale: i.snd_wscale,
+        rcv_wscale: i.rcv_wscale,
+        rto: i.rto,
+        ato: i.ato,
+        snd_mss: i.snd_mss,
+        rcv_mss: i.rcv_mss,
+        unacked: i.unacked,
+        sacked: i.sacked,
+        lost: i.lost,
+        retrans: i.retrans,
+        last_data_sent: i.last_data_sent,
+        last_data_recv: i.last_data_recv,
+        last_ack_recv: i.last_ack_recv,
+        pmtu: 0,
+        rcv_ssthresh: i.rcv_ssthresh,
+        rtt: i.rtt,
+        rttvar: i.rttvar,
+        snd_ssthresh: i.snd_ssthresh,
+        snd_cwnd: i.snd_cwnd,
+        advmss: i.advmss,
+        reordering: i.reordering,
+        rcv_rtt: i.rcv_rtt,
+        rcv_space: i.rcv_space,
+        total_retrans: i.total_retrans,
+        bytes_acked: i.bytes_acked,
+        bytes_received: i.bytes_received,
+        segs_out: i.segs_out,
+        segs_in: i.segs_in,
+        notsent_bytes: i.notsent_bytes,
+        min_rtt: i.min_rtt,
+        data_segs_in: i.data_segs_in,
+        data_segs_out: i.data_segs_out,
+        delivery_rate: i.delivery_rate,
+        bytes_sent: i.bytes_sent,
+        bytes_retrans: i.bytes_retrans,
+        snd_wnd: i.snd_wnd,
+        rcv_wnd: i.rcv_wnd,
+    }
+}

@@ -1,0 +1,278 @@
+//! Passive opens: the SYN queue, the accept queue, and what happens when they are full.
+//!
+//! As on Linux a listener has two queues. A SYN makes a half-open child; its ACK moves the child to the accept queue. When
+//! the accept queue holds more than the backlog, new SYNs are dropped, and so is the ACK that would complete a handshake:
+//! the peer believes in a connection, our SYN/ACK is repeated, and the next ACK tries again. With `tcp_abort_on_overflow`
+//! the peer is reset instead.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use netspace_base::DropReason;
+use netspace_tcp::{Connection, Segment};
+use netspace_wire::tcp::{SeqNum, TcpFlags};
+
+use super::connect::{initial_sequence, timestamp_offset};
+use super::pump::{path_mss, remove, tell};
+use super::tables::Entry;
+use super::{Listener, TcpSock, TcpState, options, pump};
+use crate::l4::Arrival;
+use crate::snmp::Counter;
+use crate::sock::socket::{Kind, Options, Socket};
+use crate::sock::table::{MAX_SOCKETS, Tuple};
+use crate::sock::{Owner, SockError, SockId, SockType, bind};
+use crate::{Netns, RouteQuery, Turn};
+
+/// listen(2). A second call changes the backlog.
+pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> Result<(), SockError> {
+    let limit = ns.sockets.sysctls.somaxconn as usize;
+    let backlog = usize::try_from(backlog).unwrap_or(usize::MAX).min(limit);
+    let socket = ns.sockets.get_mut(id)?;
+    let tcp = socket.tcp_mut().ok_or(SockError::OperationUnsupported)?;
+    match &mut tcp.state {
+        TcpState::Listen(listener) => {
+            listener.backlog = backlog;
+            return Ok(());
+        }
+        TcpState::Connection(connection) if connection.state() != netspace_tcp::State::Closed => {
+            return Err(SockError::Invalid);
+        }
+        TcpState::Connection(_) | TcpState::Idle => {}
+    }
+    let port = tcp.bucket.map(|(port, _)| port);
+    match port {
+        None => bind::take_port(ns, id, 0)?,
+        // Others may have bound to the port with SO_REUSEADDR: only one of them can listen.
+        Some(port) if bind::conflicts(&ns.sockets, id, port, false) => return Err(SockError::AddressInUse),
+        Some(_) => {}
+    }
+    let half_open = ns.sockets.tcp.new_set();
+    let socket = ns.sockets.get_mut(id)?;
+    (socket.shut_read, socket.shut_write, socket.remote) = (false, false, None);
+    let (addr, port) = (socket.local, socket.local_port);
+    if let Some(tcp) = socket.tcp_mut() {
+        tcp.state = TcpState::Listen(Box::new(Listener { backlog, half_open, ready: VecDeque::new() }));
+        tcp.told = crate::sock::Readiness::empty();
+    }
+    ns.sockets.tcp.insert_listener(id, addr, port);
+    // Readiness goes from OUT and HUP to nothing.
+    ns.sockets.wake(t, id);
+    Ok(())
+}
+
+/// accept(2): the oldest connection of the accept queue.
+pub(crate) fn accept(ns: &mut Netns, t: &mut Turn, id: SockId) -> Result<(SockId, SocketAddr), SockError> {
+    let socket = ns.sockets.get_mut(id)?;
+    let listener = socket.tcp_mut().and_then(TcpSock::listener_mut).ok_or(SockError::Invalid)?;
+    let child = listener.ready.pop_front().ok_or(SockError::WouldBlock)?;
+    let owner = Owner { inode: 0, uid: socket.owner.uid };
+    tell(ns, t, id);
+    let socket = ns.sockets.table.get_mut(child).ok_or(SockError::ConnectionAborted)?;
+    socket.orphan = false;
+    socket.owner = owner;
+    let peer = socket.remote_shown().ok_or(SockError::ConnectionAborted)?;
+    if let Some(tcp) = socket.tcp_mut() {
+        tcp.parent = None;
+        tcp.told = crate::sock::Readiness::empty();
+    }
+    Ok((child, peer))
+}
+
+// ---- SYN -----------------------------------------------------------------------------------------------------------
+
+/// A segment for a listener, not for one of its children (RFC 9293 §3.10.7.2).
+pub(super) fn receive(
+    ns: &mut Netns,
+    t: &mut Turn,
+    id: SockId,
+    segment: Segment,
+    tuple: Tuple,
+    arrival: &Arrival,
+    floor: Option<SeqNum>,
+) -> Result<(), DropReason> {
+    let flags = segment.flags;
+    if flags.contains(TcpFlags::RST) {
+        return Err(DropReason::TcpReset);
+    }
+    if flags.contains(TcpFlags::ACK) {
+        super::receive::reset(ns, t, &tuple, &segment, arrival);
+        return Err(DropReason::TcpNoSocket);
+    }
+    if !flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::FIN) {
+        return Err(DropReason::TcpFlags);
+    }
+    let socket = &ns.sockets.table[id];
+    let Some(listener) = socket.tcp().and_then(TcpSock::listener) else {
+        return Err(DropReason::TcpNoSocket);
+    };
+    if listener.ready.len() > listener.backlog {
+        ns.snmp.inc(Counter::TcpExtListenDrops);
+        return Err(DropReason::TcpListenOverflow);
+    }
+    let most = listener.backlog.max(1).min(ns.sockets.sysctls.tcp_max_syn_backlog as usize);
+    if listener.half_open.len() >= most || ns.sockets.table.len() >= MAX_SOCKETS {
+        ns.snmp.inc(Counter::TcpExtTcpReqQFullDrop);
+        return Err(DropReason::TcpSynOverflow);
+    }
+    half_open(ns, t, id, segment, tuple, arrival, floor);
+    Ok(())
+}
+
+/// Makes a child for a SYN and answers it. `floor`: the first number to use after a TIME-WAIT of the same names.
+pub(super) fn half_open(
+    ns: &mut Netns,
+    t: &mut Turn,
+    id: SockId,
+    syn: Segment,
+    tuple: Tuple,
+    arrival: &Arrival,
+    floor: Option<SeqNum>,
+) {
+    let route = {
+        let listener = &ns.sockets.table[id];
+        let query = RouteQuery {
+            dst: tuple.remote,
+            src: Some(tuple.local),
+            oif: listener.opts.bound_dev.or(Some(tuple.scope).filter(|dev| dev.0 != 0)),
+            mark: listener.opts.mark,
+            tos: arrival.tos & 0xfc,
+            hash: 0,
+        };
+        ns.route_out(t.now, &query).ok()
+    };
+    let mss = route.map_or(536, |route| path_mss(&route, tuple.remote));
+    let child = make_child(ns, id, tuple);
+    let sockets = &mut ns.sockets;
+    let offset = timestamp_offset(&sockets.secret, &tuple);
+    let config = options::config(&child, &sockets.sysctls, offset);
+    let iss = floor.unwrap_or_else(|| initial_sequence(&sockets.secret, &tuple, t.now));
+    let connection = Connection::accept(config, t.now, iss, &syn, mss);
+    let child_id = sockets.table.insert(child);
+    let socket = &mut sockets.table[child_id];
+    socket.route = route;
+    if let Some(tcp) = socket.tcp_mut() {
+        tcp.path_mss = mss;
+        tcp.state = TcpState::Connection(Box::new(connection));
+    }
+    sockets.tcp.join(child_id, tuple.local_port);
+    sockets.tcp.insert_connection(tuple, Entry::Socket(child_id));
+    if let Some(listener) = sockets.table[id].tcp_mut().and_then(TcpSock::listener_mut) {
+        listener.half_open.insert(child_id);
+    }
+    pump(ns, t, child_id);
+}
+
+/// A child inherits its listener's options (accept(2)).
+fn make_child(ns: &mut Netns, id: SockId, tuple: Tuple) -> Socket {
+    let cookie = ns.sockets.next_cookie();
+    let listener = &ns.sockets.table[id];
+    let opts = listener.tcp().map(|tcp| tcp.opts.clone());
+    let tcp = TcpSock {
+        tuple: Some(tuple),
+        bucket: Some((tuple.local_port, false)),
+        parent: Some(id),
+        ..TcpSock::new(opts.unwrap_or_else(|| super::OptionsTcp::new(&ns.sockets.sysctls)))
+    };
+    let mut child = Socket::new(
+        listener.family,
+        SockType::Stream,
+        listener.protocol,
+        cookie,
+        Kind::Tcp(Box::new(tcp)),
+        &ns.sockets.sysctls,
+    );
+    child.opts = Box::new(Options { memberships: Vec::new(), ..(*listener.opts).clone() });
+    child.owner = Owner { inode: 0, uid: listener.owner.uid };
+    child.local = tuple.local;
+    child.local_port = tuple.local_port;
+    child.remote = Some(SocketAddr::new(tuple.remote, tuple.remote_port));
+    if tuple.scope.0 != 0 {
+        child.opts.bound_dev = Some(tuple.scope);
+    }
+    // Nobody can name it until it is accepted.
+    child.orphan = true;
+    child
+}
+
+// ---- Children ------------------------------------------------------------------------------------------------------
+
+/// Whether the ACK that would complete a child's handshake must be dropped: the accept queue is full.
+pub(super) fn refuses(ns: &mut Netns, t: &mut Turn, child: SockId, segment: &Segment) -> Option<DropReason> {
+    let socket = ns.sockets.table.get_mut(child)?;
+    let parent = socket.tcp()?.parent?;
+    let connection = socket.tcp_mut()?.connection_mut()?;
+    let completes = connection.state() == netspace_tcp::State::SynReceived
+        && segment.flags.contains(TcpFlags::ACK)
+        && !segment.flags.intersects(TcpFlags::RST | TcpFlags::SYN);
+    if !completes {
+        return None;
+    }
+    let listener = ns.sockets.table.get(parent)?.tcp()?.listener()?;
+    if listener.ready.len() <= listener.backlog {
+        return None;
+    }
+    ns.snmp.inc(Counter::TcpExtListenDrops);
+    if ns.sockets.sysctls.tcp_abort_on_overflow != 0 {
+        abort_child(ns, t, child);
+    }
+    Some(DropReason::TcpListenOverflow)
+}
+
+/// The handshake is done: a child goes to its listener's accept queue; a connect is told.
+pub(super) fn child_connected(ns: &mut Netns, t: &mut Turn, id: SockId) {
+    let Some(parent) = ns.sockets.table.get(id).and_then(Socket::tcp).and_then(|tcp| tcp.parent) else {
+        return;
+    };
+    let listener = ns.sockets.table.get_mut(parent).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut);
+    let Some(listener) = listener else { return };
+    listener.half_open.remove(&id);
+    listener.ready.push_back(id);
+    // Edge-triggered waiters count every connection.
+    ns.sockets.wake(t, parent);
+    tell(ns, t, parent);
+}
+
+/// A child has ended. True if it was still half open, and is forgotten.
+pub(super) fn forget_half_open(ns: &mut Netns, parent: SockId, child: SockId) -> bool {
+    let listener = ns.sockets.table.get_mut(parent).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut);
+    match listener {
+        Some(listener) => listener.half_open.remove(&child),
+        None => true,
+    }
+}
+
+fn abort_child(ns: &mut Netns, t: &mut Turn, child: SockId) {
+    if let Some(connection) =
+        ns.sockets.table.get_mut(child).and_then(Socket::tcp_mut).and_then(TcpSock::connection_mut)
+    {
+        connection.abort(t.now);
+        pump(ns, t, child);
+    }
+}
+
+/// The listener is closed or shut down: connections nobody has accepted are reset, half-open ones forgotten.
+pub(super) fn stop(ns: &mut Netns, t: &mut Turn, id: SockId) {
+    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
+    let (addr, port) = (socket.local, socket.local_port);
+    let Some(tcp) = socket.tcp_mut() else { return };
+    let TcpState::Listen(listener) = std::mem::replace(&mut tcp.state, TcpState::Idle) else { return };
+    ns.sockets.tcp.remove_listener(id, addr, port);
+    for child in listener.ready {
+        if let Some(tcp) = ns.sockets.table.get_mut(child).and_then(Socket::tcp_mut) {
+            tcp.parent = None;
+        }
+        ns.sockets.tcp.orphans += 1;
+        let live = ns.sockets.table.get(child).and_then(Socket::tcp).and_then(TcpSock::connection);
+        if live.is_some_and(|connection| connection.state() != netspace_tcp::State::Closed) {
+            abort_child(ns, t, child);
+        } else {
+            ns.sockets.tcp.orphans -= 1;
+            remove(ns, child);
+        }
+    }
+    let mut half_open: Vec<SockId> = listener.half_open.into_iter().collect();
+    half_open.sort_unstable();
+    for child in half_open {
+        remove(ns, child);
+    }
+}
