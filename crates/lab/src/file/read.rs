@@ -235,18 +235,16 @@ fn route(node: &node::Node, out: &mut Diagnostics) -> Option<RouteEntry> {
         return route_line(line, &node.span, out);
     }
     let mut fields = Fields::of(node, "a route", ROUTE, out);
+    if !fields.has("to") {
+        let d = Diagnostic::error(&node.span, "the route does not say where it leads");
+        out.push(d.help("write `to: 10.9.0.0/16`"));
+    }
     let to = fields.parsed("to", out, prefix);
     let owned = |v: Option<(&str, Range<usize>)>| v.map(|(s, span)| (s.to_owned(), span));
     let via = owned(fields.text("via", out));
     let dev = owned(fields.text("dev", out));
     let metric = fields.number("metric", 0..=u64::from(u32::MAX), out).map_or(0, |v| v.0 as u32);
-    let Some((to, _)) = to else {
-        out.push(
-            Diagnostic::error(&node.span, "the route does not say where it leads")
-                .help("write `to: 10.9.0.0/16`"),
-        );
-        return None;
-    };
+    let (to, _) = to?;
     finish_route(RouteEntry { to, via, dev, metric, span: node.span.clone() }, out)
 }
 

@@ -56,6 +56,11 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().flatten().any(|(k, _)| k.text == key)
+    }
+
     /// Takes a key's value; none if it is not there or is nothing.
     pub(super) fn take(&mut self, key: &str) -> Option<&'n Node> {
         debug_assert!(self.known.contains(&key), "{key} is not a known key of {}", self.what);

@@ -68,6 +68,8 @@ fn as_digits(number: u32) -> u16 {
 
 /// The address of station `number` in a subnet; none if the subnet is too small.
 pub(super) fn station4(net: &Ipv4Net, number: u32) -> Option<Ipv4Addr> {
+    // Both addresses of a /31 are stations' (RFC 3021): the second number gets the first of them.
+    let number = if net.prefix_len() == 31 && number == 2 { 0 } else { number };
     let addr = Ipv4Addr::from(u32::from(net.network()).checked_add(number)?);
     let usable = net.prefix_len() >= 31 || (addr != net.network() && addr != net.broadcast());
     (net.contains(&addr) && usable).then_some(addr)
