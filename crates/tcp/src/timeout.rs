@@ -42,6 +42,8 @@ impl Connection {
             Resend::TailProbe => {
                 if self.send.tail_probe_timeout(&self.config).is_some() {
                     self.flags.insert(Flags::PROBE_DUE);
+                    // RFC 8985 §7.3: the timeout begins anew with the probe.
+                    self.send.rto_from = now;
                 }
                 self.arm_rto(now);
             }
@@ -184,10 +186,10 @@ impl Connection {
             return self.timers.set_resend(Resend::Reordering, due_at.max(now));
         }
         self.arm_rto(now);
-        if let Some(timeout) = self.send.tail_probe_timeout(&self.config)
-            && now + timeout < self.timers.resend_at
-        {
-            self.timers.set_resend(Resend::TailProbe, now + timeout);
+        if let Some(timeout) = self.send.tail_probe_timeout(&self.config) {
+            // RFC 8985 §7.2: at the latest when the timeout would come.
+            let at = (now + timeout).min(self.timers.resend_at);
+            self.timers.set_resend(Resend::TailProbe, at);
         }
     }
 

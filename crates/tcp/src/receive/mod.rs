@@ -114,6 +114,7 @@ impl Connection {
             if segment.flags.contains(TcpFlags::ACK) {
                 segment.flags.remove(TcpFlags::SYN);
                 segment.seq = segment.seq + 1;
+                self.recv.owed = Owed::Now;
                 return Ok(());
             }
             self.flags.insert(crate::connection::Flags::SYN_DUE);

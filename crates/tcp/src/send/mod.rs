@@ -45,9 +45,10 @@ pub(crate) struct AckSummary {
     original_sacked: bool,
     /// The lowest end of a segment sent once that arrived; 0 = none.
     lowest_original: Option<u64>,
-    /// The segment sent last among those that arrived: when, its end; of those sent once, and of those sent again.
-    newest_original: Option<(Instant, u64)>,
-    newest_resent: Option<(Instant, u64)>,
+    /// The segment sent last among those that arrived: its order, and when it was sent; of those sent once, and of
+    /// those sent again.
+    newest_original: Option<((u64, u64), Instant)>,
+    newest_resent: Option<((u64, u64), Instant)>,
     /// For the delivery rate: `delivered`, `delivered_at` and `sent_at` of the newest.
     rate: Option<(u64, Instant, Instant)>,
     /// The highest end that arrived.
@@ -66,7 +67,7 @@ impl AckSummary {
     fn delivered(&mut self, record: &Record) {
         self.delivered += (record.end - record.start) as u32;
         self.highest = self.highest.max(record.end);
-        let sent = Some((record.sent_at, record.end));
+        let sent = Some((record.sent_order(), record.sent_at));
         if record.marks.contains(Mark::EVER_RETRANS) {
             self.newest_resent = self.newest_resent.max(sent);
         } else {
@@ -137,6 +138,8 @@ pub(crate) struct Sender {
     cwnd_full: bool,
     flight_max: u32,
     flight_round_end: u64,
+    /// Transmissions of data so far.
+    transmissions: u64,
     /// All bytes delivered so far, when that last changed, and the last rate measured, bytes per second.
     delivered: u64,
     delivered_at: Instant,
@@ -182,6 +185,7 @@ impl Sender {
             cwnd_full: false,
             flight_max: 0,
             flight_round_end: 0,
+            transmissions: 0,
             delivered: 0,
             delivered_at: Instant::ZERO,
             rate: 0,
@@ -191,6 +195,12 @@ impl Sender {
             bytes_resent: 0,
             segments_resent: 0,
         }
+    }
+
+    /// The number of the next transmission.
+    fn next_order(&mut self) -> u64 {
+        self.transmissions += 1;
+        self.transmissions
     }
 
     /// Bytes sent and not acknowledged, FIN included.

@@ -16,9 +16,8 @@ const PROBE_SLACK: Duration = Duration::from_millis(2);
 /// RFC 8985 §5.2's variables.
 #[derive(Debug, Default)]
 pub(super) struct Rack {
-    /// When the segment sent last, of those that arrived, was sent, and its end.
-    sent_at: Instant,
-    end: u64,
+    /// The segment sent last, of those that arrived: its order.
+    newest: (u64, u64),
     /// Its round-trip time.
     rtt: Duration,
     /// The highest end that arrived.
@@ -32,6 +31,13 @@ pub(super) struct Rack {
     dsack_round_end: u64,
     /// When segments now within the reordering window will be lost.
     pub(super) due_at: Option<Instant>,
+}
+
+impl Rack {
+    /// A segment deemed lost was only late.
+    pub(super) fn note_reordering(&mut self) {
+        self.reordering = true;
+    }
 }
 
 impl Sender {
@@ -73,18 +79,16 @@ impl Sender {
 
     /// RFC 8985 §6.2 steps 1 to 3.
     fn update_rack(&mut self, now: Instant, summary: &AckSummary) {
-        // A retransmission's ACK may be that of the original: believed only if it is not quicker than any ACK was.
-        let resent = summary.newest_resent.filter(|&(at, _)| {
-            now.saturating_since(at) >= self.rtt.min().unwrap_or_default()
-                && !self.echoes_before(summary.echo, at)
+        // A retransmission's ACK may be that of the original: believed only if it is not quicker than any ACK was, and
+        // does not echo an earlier timestamp (which SACKs of out-of-order segments always do: RFC 7323 §4.3).
+        let echo = summary.echo.filter(|_| summary.acked > 0);
+        let resent = summary.newest_resent.filter(|&(_, at)| {
+            now.saturating_since(at) >= self.rtt.min().unwrap_or_default() && !self.echoes_before(echo, at)
         });
         let newest = summary.newest_original.max(resent);
-        if let Some((at, end)) = newest {
+        if let Some((order, at)) = newest {
             self.rack.rtt = now.saturating_since(at);
-            if (at, end) > (self.rack.sent_at, self.rack.end) {
-                self.rack.sent_at = at;
-                self.rack.end = end;
-            }
+            self.rack.newest = self.rack.newest.max(order);
         }
         if summary.lowest_original.is_some_and(|end| end < self.rack.forward) {
             self.rack.reordering = true;
@@ -126,15 +130,14 @@ impl Sender {
     /// what is within the window will be when it ends.
     fn mark_overdue(&mut self, now: Instant) -> u32 {
         let allowance = self.rack.rtt + self.reordering_window();
-        let newest = (self.rack.sent_at, self.rack.end);
+        let newest = self.rack.newest;
         let mut due_at: Option<Instant> = None;
         // Records never sent again are in the order of time: after the first that is newer, nothing older comes.
         let stop = |record: &Record| {
-            !record.marks.intersects(Mark::EVER_RETRANS | Mark::SACKED)
-                && (record.sent_at, record.end) > newest
+            !record.marks.intersects(Mark::EVER_RETRANS | Mark::SACKED) && record.sent_order() > newest
         };
         let lost = self.board.mark_lost(stop, |record| {
-            if (record.sent_at, record.end) > newest {
+            if record.sent_order() > newest {
                 return false;
             }
             let at = record.sent_at + allowance;

@@ -181,6 +181,7 @@ impl Sender {
     /// In Recovery an ACK came: a partial one may show that it was all a mistake; NewReno finds the next hole by it.
     fn continue_recovery(&mut self, summary: &mut AckSummary) {
         if summary.acked > 0 && self.was_spurious(summary) {
+            self.rack.note_reordering();
             self.undo();
             return;
         }
@@ -208,6 +209,7 @@ impl Sender {
         self.recovery.dup_acks = 0;
         self.end_rack_round();
         if phase != Phase::Cwr && self.was_spurious(summary) {
+            self.rack.note_reordering();
             self.undo();
             return;
         }
@@ -248,6 +250,8 @@ impl Sender {
             return;
         }
         recovery.undo_left = recovery.undo_left.saturating_sub((end - start) as u32);
+        // A superfluous retransmission means that the original was late, not lost.
+        self.rack.note_reordering();
         let open = matches!(recovery.phase, Phase::Open | Phase::Disorder);
         if open && recovery.undo_resent > 0 && recovery.undo_left == 0 {
             self.undo();

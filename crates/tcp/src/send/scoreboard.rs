@@ -36,8 +36,9 @@ bitflags! {
 pub(super) struct Record {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// When it was last sent.
+    /// When it was last sent, and as the how many-th transmission: moments can be equal.
     pub(super) sent_at: Instant,
+    pub(super) order: u64,
     /// Bytes delivered when it was sent: with `delivered_at`, what delivery-rate samples are made of.
     pub(super) delivered: u64,
     pub(super) delivered_at: Instant,
@@ -45,6 +46,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// What tells which of two records was sent later (RFC 8985 §6.2, RACK_sent_after).
+    pub(super) fn sent_order(&self) -> (u64, u64) {
+        (self.order, self.end)
+    }
+
     fn len(&self) -> u32 {
         (self.end - self.start) as u32
     }
@@ -272,18 +278,26 @@ impl Scoreboard {
     }
 
     /// The record at `index` is being sent again.
-    pub(super) fn resent(&mut self, index: usize, now: Instant, delivered: u64, delivered_at: Instant) {
+    pub(super) fn resent(
+        &mut self,
+        index: usize,
+        now: Instant,
+        order: u64,
+        delivered: u64,
+        delivered_at: Instant,
+    ) {
         let record = &mut self.records[index];
         self.retrans += record.len();
         record.marks.insert(Mark::RETRANS | Mark::EVER_RETRANS);
         record.sent_at = now;
+        record.order = order;
         record.delivered = delivered;
         record.delivered_at = delivered_at;
         self.resend_hint = record.end;
     }
 
     /// The last `len` bytes in flight are being sent again as a probe; that range.
-    pub(super) fn resend_tail(&mut self, len: u32, now: Instant) -> Option<(u64, u64)> {
+    pub(super) fn resend_tail(&mut self, len: u32, now: Instant, order: u64) -> Option<(u64, u64)> {
         let index = self.records.len().checked_sub(1)?;
         let last = self.records[index];
         let index = if last.len() > len {
@@ -295,6 +309,7 @@ impl Scoreboard {
         let record = &mut self.records[index];
         record.marks.insert(Mark::EVER_RETRANS);
         record.sent_at = now;
+        record.order = order;
         Some((record.start, record.end))
     }
 
@@ -347,6 +362,7 @@ mod tests {
                 start: n * len,
                 end: (n + 1) * len,
                 sent_at: Instant::ZERO,
+                order: n,
                 delivered: 0,
                 delivered_at: Instant::ZERO,
                 marks: Mark::empty(),
@@ -368,7 +384,7 @@ mod tests {
         let (index, record) = board.next_resend().unwrap();
         assert_eq!((record.start, record.end), (0, 2_000));
         assert_eq!(board.shape(index, 1_000), 1_000);
-        board.resent(index, Instant::ZERO, 0, Instant::ZERO);
+        board.resent(index, Instant::ZERO, 99, 0, Instant::ZERO);
         board.check();
         assert_eq!(board.next_resend().unwrap().1.start, 1_000);
         board.acknowledge(5_000, &mut summary);
@@ -393,7 +409,7 @@ mod tests {
                     3 | 4 => {
                         if let Some((index, _)) = board.next_resend() {
                             board.shape(index, 1 + rng.below(3_000) as u32);
-                            board.resent(index, Instant::ZERO, 0, Instant::ZERO);
+                            board.resent(index, Instant::ZERO, 99, 0, Instant::ZERO);
                         }
                     }
                     _ => {

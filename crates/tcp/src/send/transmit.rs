@@ -142,7 +142,8 @@ impl Connection {
         let max = room.min(self.segment_max(mss));
         let len = self.send.board.shape(index, (max - max % mss).max(mss.min(max)));
         let (delivered, delivered_at) = (self.send.delivered, self.send.delivered_at);
-        self.send.board.resent(index, now, delivered, delivered_at);
+        let order = self.send.next_order();
+        self.send.board.resent(index, now, order, delivered, delivered_at);
         self.send.recovery.on_sent(len);
         self.flags.remove(Flags::HEAD_DUE);
         let segment = self.build_again(now, record.start, record.start + u64::from(len), mss);
@@ -225,10 +226,12 @@ impl Connection {
             // A rate sample begins when sending does.
             self.send.delivered_at = now;
         }
+        let order = self.send.next_order();
         self.send.board.push(Record {
             start,
             end,
             sent_at: now,
+            order,
             delivered: self.send.delivered,
             delivered_at: self.send.delivered_at,
             marks: Mark::empty(),
@@ -261,7 +264,8 @@ impl Connection {
         }
         self.flags.remove(Flags::PROBE_DUE);
         let mss = self.data_mss();
-        let (start, end) = self.send.board.resend_tail(mss, now)?;
+        let order = self.send.next_order();
+        let (start, end) = self.send.board.resend_tail(mss, now, order)?;
         self.send.begin_tail_probe(true);
         let segment = self.build_again(now, start, end, mss);
         self.arm_resend(now);
