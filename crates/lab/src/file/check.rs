@@ -212,7 +212,12 @@ fn lonely(lab: &LabFile, out: &mut Diagnostics) {
     if lab.nodes.len() < 2 && lab.links.is_empty() {
         return;
     }
-    let linked = |n: &Node| lab.links.iter().flat_map(|l| &l.ends).any(|e| e.node == n.name);
+    let mut links: BTreeMap<&str, usize> = BTreeMap::new();
+    for end in lab.links.iter().flat_map(|l| &l.ends) {
+        *links.entry(end.node.as_str()).or_default() += 1;
+    }
+    let links_of = |n: &Node| links.get(n.name.as_str()).copied().unwrap_or(0);
+    let linked = |n: &Node| links_of(n) > 0;
     for node in lab.nodes.iter().filter(|n| !linked(n)) {
         let d =
             Diagnostic::warning(&node.span, format!("the {} `{}` has no link", node.kind.word(), node.name));
@@ -225,7 +230,6 @@ fn lonely(lab: &LabFile, out: &mut Diagnostics) {
         );
         out.push(d);
     }
-    let links_of = |n: &Node| lab.links.iter().flat_map(|l| &l.ends).filter(|e| e.node == n.name).count();
     for node in lab.nodes.iter().filter(|n| n.kind == NodeKind::Router && links_of(n) == 1) {
         let d = Diagnostic::warning(&node.span, format!("the router `{}` has one link only", node.name));
         out.push(d.help("it has nothing to forward to: give it a second link, or make it a host"));

@@ -3,7 +3,11 @@
 /// The candidate nearest to `word`, if one is near enough to be a typing error.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let limit = (word.chars().count() / 3).max(1);
+    // Of one or two letters any other word would be near.
+    let limit = match word.chars().count() {
+        0..=2 => 0,
+        n => (n / 3).max(1),
+    };
     candidates
         .into_iter()
         .map(|c| (distance(&lower, &c.to_lowercase()), c))

@@ -1,6 +1,6 @@
 //! A subnet for each segment and an address for each interface: what is written first, the rest by number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -181,17 +181,4 @@ fn number_one(
         plan.nodes[node].interfaces[interface].addresses.sort_by_key(|net| net.addr().is_ipv6());
         return next;
     }
-}
-
-/// Which segment a node's address is on, for each address of the lab.
-pub(super) fn owners(plan: &Plan) -> BTreeMap<IpAddr, (usize, usize)> {
-    let mut map = BTreeMap::new();
-    for (node, planned) in plan.nodes.iter().enumerate() {
-        for (interface, planned) in planned.interfaces.iter().enumerate() {
-            for net in planned.all_addresses() {
-                map.insert(net.addr(), (node, interface));
-            }
-        }
-    }
-    map
 }

@@ -12,19 +12,22 @@ use ipnet::IpNet;
 
 use crate::file::{Diagnostic, Diagnostics, LabFile, Node, NodeKind, RouteEntry, Span, V6Mode, suggest};
 
-use super::address::owners;
 use super::types::{Plan, PlanRoute};
 
 /// Where a packet goes first: the interface it leaves by and the router that takes it.
 type FirstHop = (usize, IpAddr);
 
+/// Each segment's routers and their addresses on it, in the order of the file.
+type Routers = Vec<Vec<(usize, IpAddr)>>;
+
 /// Fills in all routes and the sysctls that routing needs.
 pub(super) fn install(lab: &LabFile, plan: &mut Plan, out: &mut Diagnostics) {
+    let routers = [routers_of(plan, false), routers_of(plan, true)];
     for (number, node) in lab.nodes.iter().enumerate().filter(|(_, n)| !n.kind.is_switch()) {
         explicit(node, number, plan, out);
         for v4 in [true, false] {
             if v4 || node.v6 == V6Mode::Static {
-                planned(node, number, v4, plan);
+                planned(node, number, v4, &routers[usize::from(v4)], plan);
             }
         }
         sysctls(node, number, plan);
@@ -141,13 +144,13 @@ fn push(plan: &mut Plan, n: usize, to: IpNet, via: Option<IpAddr>, interface: us
 
 // ---- Planned routes ----------------------------------------------------------------------------------------------
 
-fn planned(node: &Node, number: usize, v4: bool, plan: &mut Plan) {
+fn planned(node: &Node, number: usize, v4: bool, routers: &Routers, plan: &mut Plan) {
     let written: Vec<IpNet> = plan.nodes[number].routes.iter().filter(|r| r.explicit).map(|r| r.to).collect();
     let router = node.kind == NodeKind::Router;
     let default = default_route(v4);
     let mut fallback = None;
     if !router {
-        fallback = first_router(plan, number, v4);
+        fallback = first_router(plan, number, routers);
         if let Some((interface, via)) = fallback.filter(|_| !written.contains(&default)) {
             push(plan, number, default, Some(via), interface, 0, false);
         }
@@ -156,7 +159,7 @@ fn planned(node: &Node, number: usize, v4: bool, plan: &mut Plan) {
             return;
         }
     }
-    for (segment, hop) in shortest_paths(plan, number, v4) {
+    for (segment, hop) in shortest_paths(plan, number, routers) {
         let net = if v4 { plan.segments[segment].v4.map(IpNet::V4) } else { plan.segments[segment].v6.map(IpNet::V6) };
         if let Some(to) = net.filter(|to| !written.contains(to) && fallback != Some(hop)) {
             push(plan, number, to, Some(hop.1), hop.0, 0, false);
@@ -165,25 +168,23 @@ fn planned(node: &Node, number: usize, v4: bool, plan: &mut Plan) {
 }
 
 /// The first router (in the order of the file) on the first interface that has one.
-fn first_router(plan: &Plan, number: usize, v4: bool) -> Option<FirstHop> {
+fn first_router(plan: &Plan, number: usize, routers: &Routers) -> Option<FirstHop> {
     let interfaces = plan.nodes[number].interfaces.iter().enumerate();
     let mut up = interfaces.filter(|(_, i)| plan.links[i.link].up);
-    up.find_map(|(i, own)| routers_on(plan, own.segment, v4).first().map(|&(_, addr)| (i, addr)))
+    up.find_map(|(i, own)| routers[own.segment].first().map(|&(_, addr)| (i, addr)))
 }
 
-/// A segment's routers and their addresses on it, in the order of the file.
-fn routers_on(plan: &Plan, segment: usize, v4: bool) -> Vec<(usize, IpAddr)> {
-    let mut members = plan.segments[segment].members.clone();
-    members.sort_unstable();
-    let mut list: Vec<(usize, IpAddr)> = members
-        .into_iter()
-        .filter(|&(node, i)| {
-            plan.nodes[node].kind == NodeKind::Router && plan.links[plan.nodes[node].interfaces[i].link].up
-        })
-        .filter_map(|(node, _)| address_on(plan, node, segment, v4).map(|addr| (node, addr)))
-        .collect();
-    list.dedup_by_key(|(node, _)| *node);
-    list
+fn routers_of(plan: &Plan, v4: bool) -> Routers {
+    let of_segment = |segment: usize| {
+        let members = plan.segments[segment].members.iter();
+        let up = |&(node, i): &(usize, usize)| plan.links[plan.nodes[node].interfaces[i].link].up;
+        let mut nodes: Vec<usize> =
+            members.filter(|&&(n, i)| plan.nodes[n].kind == NodeKind::Router && up(&(n, i))).map(|&(n, _)| n).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.into_iter().filter_map(|n| address_on(plan, n, segment, v4).map(|addr| (n, addr))).collect()
+    };
+    (0..plan.segments.len()).map(of_segment).collect()
 }
 
 /// A node's first address of a family on a segment.
@@ -194,7 +195,7 @@ fn address_on(plan: &Plan, node: usize, segment: usize, v4: bool) -> Option<IpAd
 }
 
 /// The first hop of the shortest path from a node to each segment that it is not on.
-fn shortest_paths(plan: &Plan, source: usize, v4: bool) -> BTreeMap<usize, FirstHop> {
+fn shortest_paths(plan: &Plan, source: usize, routers: &Routers) -> BTreeMap<usize, FirstHop> {
     let mut found: BTreeMap<usize, FirstHop> = BTreeMap::new();
     let mut done: BTreeMap<usize, ()> = BTreeMap::from([(source, ())]);
     // Cost, then the order of the file: equal costs give the same path every time.
@@ -203,7 +204,7 @@ fn shortest_paths(plan: &Plan, source: usize, v4: bool) -> BTreeMap<usize, First
     for (i, interface) in plan.nodes[source].interfaces.iter().enumerate() {
         let link = &plan.links[interface.link];
         if link.up {
-            for (router, addr) in routers_on(plan, interface.segment, v4) {
+            for &(router, addr) in &routers[interface.segment] {
                 heap.push(Reverse((u64::from(link.cost), router, i, addr)));
             }
         }
@@ -218,7 +219,7 @@ fn shortest_paths(plan: &Plan, source: usize, v4: bool) -> BTreeMap<usize, First
                 continue;
             }
             found.entry(interface.segment).or_insert((first, via));
-            for (next, _) in routers_on(plan, interface.segment, v4) {
+            for &(next, _) in &routers[interface.segment] {
                 if !done.contains_key(&next) {
                     heap.push(Reverse((cost + u64::from(link.cost), next, first, via)));
                 }
@@ -226,11 +227,4 @@ fn shortest_paths(plan: &Plan, source: usize, v4: bool) -> BTreeMap<usize, First
         }
     }
     found
-}
-
-/// Addresses that two nodes would share, after all were given: cannot happen unless the plan itself is wrong.
-pub(super) fn addresses_are_unique(plan: &Plan) -> bool {
-    let all: usize =
-        plan.nodes.iter().flat_map(|n| &n.interfaces).map(|i| i.all_addresses().count()).sum();
-    owners(plan).len() == all
 }

@@ -1,6 +1,6 @@
 //! A plan in types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -189,6 +189,8 @@ fn add_links(lab: &LabFile, plan: &mut Plan) {
             taken[node].push(name);
         }
     }
+    let of_ends = lab.links.iter().flat_map(|l| &l.ends).filter_map(|e| e.mac.as_ref());
+    let explicit = lab.nodes.iter().filter_map(|n| n.mac.as_ref()).chain(of_ends).map(|(mac, _)| *mac).collect();
     let mut next = vec![0usize; lab.nodes.len()];
     for (number, link) in lab.links.iter().enumerate() {
         let ends = [0, 1].map(|e| {
@@ -203,7 +205,7 @@ fn add_links(lab: &LabFile, plan: &mut Plan) {
             });
             let place = plan.nodes[node].interfaces.len();
             let first = lab.nodes[node].mac.as_ref().filter(|_| place == 0);
-            let mac = end.mac.as_ref().or(first).map_or_else(|| planned_mac(lab, node, place), |(mac, _)| *mac);
+            let mac = end.mac.as_ref().or(first).map_or_else(|| planned_mac(lab, &explicit, node, place), |(mac, _)| *mac);
             let mtu = link.mtu.as_ref().or(lab.nodes[node].mtu.as_ref()).map_or(1500, |(mtu, _)| *mtu);
             plan.nodes[node].interfaces.push(Interface {
                 name,
@@ -225,16 +227,12 @@ fn add_links(lab: &LabFile, plan: &mut Plan) {
 }
 
 /// A MAC that tells its node and interface: locally administered (the bit 02), switches marked by the second byte.
-fn planned_mac(lab: &LabFile, node: usize, interface: usize) -> [u8; 6] {
+fn planned_mac(lab: &LabFile, explicit: &BTreeSet<[u8; 6]>, node: usize, interface: usize) -> [u8; 6] {
     let [.., n1, n0] = (node as u32 + 1).to_be_bytes();
     let [.., i1, i0] = (interface as u32).to_be_bytes();
     let kind = u8::from(lab.nodes[node].kind.is_switch());
     let mut mac = [0x02, kind, n1, n0, i1, i0];
-    let explicit = |mac: [u8; 6]| {
-        let ends = lab.links.iter().flat_map(|l| &l.ends).filter_map(|e| e.mac.as_ref());
-        lab.nodes.iter().filter_map(|n| n.mac.as_ref()).chain(ends).any(|(m, _)| *m == mac)
-    };
-    while explicit(mac) {
+    while explicit.contains(&mac) {
         mac[1] = mac[1].wrapping_add(2);
     }
     mac
