@@ -1,0 +1,83 @@
+//! open(2) and its kin, for the files that tell about the network.
+
+use std::fs;
+use std::os::fd::AsFd;
+
+use netspace_uapi::Errno;
+
+use super::{Answer, Call, Outcome, err, os};
+use crate::door::{Door, World};
+use crate::path::{self, Kind};
+use crate::sys::{file, seccomp};
+
+impl Door {
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn call_open(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let creat = libc::c_long::from(call.nr) == libc::SYS_creat;
+        let flags = if creat { libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC } else { call.int(1) };
+        self.open(world, call, libc::AT_FDCWD, call.args[0], flags)
+    }
+
+    pub(crate) fn call_openat(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let flags = if libc::c_long::from(call.nr) == libc::SYS_openat2 {
+            // The first field of struct open_how, 64 bits of flags, of which the upper ones are none of ours.
+            self.read_u32(call, call.args[2])?.cast_signed()
+        } else {
+            call.int(2)
+        };
+        self.open(world, call, call.int(0), call.args[1], flags)
+    }
+
+    fn open(&mut self, world: &mut dyn World, call: &Call, directory: i32, at: u64, flags: i32) -> Outcome {
+        let Ok(path) = self.read_str(call, at) else { return Ok(Answer::Proceed) };
+        if !path::may_matter(&path) && (path.starts_with('/') || directory == libc::AT_FDCWD) {
+            return Ok(Answer::Proceed);
+        }
+        let Some(path) = absolute(call, directory, &path) else { return Ok(Answer::Proceed) };
+        let path = path::normal(&path);
+        let kind = path::kind(&path);
+        if kind == Kind::Machine {
+            return Ok(Answer::Proceed);
+        }
+        let content = world.file(call.ns, &path);
+        match (content, kind) {
+            (Some(content), _) => self.give_file(call, &content, flags),
+            (None, Kind::HostOnly) => {
+                self.refuse(call, "open", path);
+                err(libc::ENOENT)
+            }
+            (None, _) => Ok(Answer::Proceed),
+        }
+    }
+
+    /// Gives the program a file with this content.
+    fn give_file(&mut self, call: &Call, content: &[u8], flags: i32) -> Outcome {
+        if flags & libc::O_DIRECTORY != 0 {
+            return err(libc::ENOTDIR);
+        }
+        if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            return err(libc::EACCES);
+        }
+        let memory = file::memory_file(c"netspace-file", content).map_err(os)?;
+        file::seal(memory.as_fd()).map_err(os)?;
+        let read_only = file::reopen_read_only(memory.as_fd()).map_err(os)?;
+        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        let close_on_exec = flags & libc::O_CLOEXEC != 0;
+        seccomp::answer_with_fd(listener.as_fd(), call.id, read_only.as_fd(), close_on_exec).map_err(os)?;
+        Ok(Answer::Sent)
+    }
+}
+
+/// The absolute form of a path as the caller means it.
+fn absolute(call: &Call, directory: i32, path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return Some(path.to_owned());
+    }
+    let link = if directory == libc::AT_FDCWD {
+        format!("/proc/{}/cwd", call.tid)
+    } else {
+        format!("/proc/{}/fd/{directory}", call.tid)
+    };
+    let base = fs::read_link(link).ok()?;
+    Some(format!("{}/{path}", base.to_str()?))
+}

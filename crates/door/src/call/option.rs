@@ -1,0 +1,207 @@
+//! setsockopt(2) and getsockopt(2).
+
+use std::os::fd::AsFd;
+
+use netspace_base::DevId;
+use netspace_stack::Netns;
+use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
+use netspace_uapi::option::{self, DoorOption, Get, Set};
+use netspace_uapi::{Errno, sockaddr};
+
+use super::{Answer, Call, DONE, Outcome, err, in_words};
+use crate::door::{Door, World};
+use crate::sock::{Body, Key};
+use crate::sys::socket;
+
+/// Longest option value that is looked at, bytes.
+const MAX_VALUE: usize = 64 * 1024;
+
+/// The devices of a host, as options name them.
+struct Devices<'a>(&'a Netns);
+
+impl option::Devices for Devices<'_> {
+    fn index(&self, name: &str) -> Option<DevId> {
+        self.0.dev_by_name(name)
+    }
+
+    fn name(&self, dev: DevId) -> Option<String> {
+        self.0.dev_name(dev).map(ToOwned::to_owned)
+    }
+}
+
+impl Door {
+    pub(crate) fn call_setsockopt(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        let (level, number) = (call.int(1), call.int(2));
+        let len = usize::try_from(call.int(4)).map_err(|_| Errno(libc::EINVAL))?.min(MAX_VALUE);
+        let mut bytes = self.read(call, call.args[3], len)?;
+        if (level, number) == (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) {
+            let (len, at) = option::filter_program(&bytes)?;
+            bytes = self.read(call, at, len)?;
+        }
+        let (sock, id) = self.sock(key)?;
+        let (kind, host) = (sock.kind, sock.ns);
+        let (ns, t) = world.host(host);
+        let set = match option::set(kind, level, number, &bytes, &Devices(ns)) {
+            Ok(set) => set,
+            Err(error) => {
+                if error.0 == libc::ENOPROTOOPT {
+                    let name = option::name(level, number).map_or(format!("{level}/{number}"), ToOwned::to_owned);
+                    self.refuse(call, "setsockopt", name);
+                }
+                return Err(error);
+            }
+        };
+        match set {
+            Set::Ignored => DONE,
+            Set::Timeout(which, timeout) => self.set_timeout(call, key, which, timeout, &bytes),
+            Set::Stack(value) => {
+                let result = ns.set_option(t, id, value);
+                if let Err(error) = result {
+                    let name = option::name(level, number).unwrap_or("?");
+                    let detail = format!("{name}: {error}");
+                    self.refuse(call, "setsockopt", detail);
+                    return Err(error.into());
+                }
+                self.sync(world, key);
+                DONE
+            }
+        }
+    }
+
+    /// `SO_RCVTIMEO` and `SO_SNDTIMEO` hold for held calls, and on the stand-in for native ones.
+    fn set_timeout(
+        &mut self,
+        _call: &Call,
+        key: Key,
+        which: DoorOption,
+        timeout: Option<std::time::Duration>,
+        bytes: &[u8],
+    ) -> Outcome {
+        let (sock, _) = self.sock(key)?;
+        let name = if which == DoorOption::RecvTimeout {
+            sock.recv_timeout = timeout;
+            libc::SO_RCVTIMEO
+        } else {
+            sock.send_timeout = timeout;
+            libc::SO_SNDTIMEO
+        };
+        let inner = match &sock.body {
+            // Done to the program's own descriptor, by the kernel.
+            Body::Stream(_) => return Ok(Answer::Proceed),
+            Body::Fresh(fresh) => fresh.inner.as_fd(),
+            Body::Connecting(connecting) => connecting.inner.as_fd(),
+            Body::Listener(listener) => listener.inner.as_fd(),
+            Body::Datagram(datagram) => datagram.inner.as_fd(),
+        };
+        socket::set_option(inner, name, bytes).map_err(super::os)?;
+        let _ = in_words(timeout);
+        DONE
+    }
+
+    pub(crate) fn call_getsockopt(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        let (level, number) = (call.int(1), call.int(2));
+        let room = self.read_u32(call, call.args[4])?.cast_signed();
+        let room = usize::try_from(room).map_err(|_| Errno(libc::EINVAL))?;
+        let (sock, _) = self.sock(key)?;
+        let bytes = match option::get(sock.kind, level, number) {
+            Ok(Get::Fixed(value)) => option::emit_int(level, value, room),
+            Ok(Get::Door(which)) => self.door_option(world, key, which, room)?,
+            Ok(Get::Stack(name)) => self.stack_option(world, key, name, (level, number), room)?,
+            Err(error) => {
+                let name = option::name(level, number).map_or(format!("{level}/{number}"), ToOwned::to_owned);
+                self.refuse(call, "getsockopt", name);
+                return Err(error);
+            }
+        };
+        self.write(call, call.args[3], &bytes)?;
+        self.write(call, call.args[4], &(bytes.len() as u32).to_ne_bytes())?;
+        DONE
+    }
+
+    fn stack_option(
+        &mut self,
+        world: &mut dyn World,
+        key: Key,
+        name: OptName,
+        (level, number): (i32, i32),
+        room: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let (sock, id) = self.sock(key)?;
+        let (ns, t) = world.host(sock.ns);
+        let answer = ns.option(t, id, name)?;
+        option::emit(level, number, &answer, room, &Devices(ns))
+    }
+
+    fn door_option(
+        &mut self,
+        world: &mut dyn World,
+        key: Key,
+        which: DoorOption,
+        room: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let (sock, id) = self.sock(key)?;
+        let int = |value: i32| Ok(option::emit_int(libc::SOL_SOCKET, value, room));
+        let long = |value: u64| Ok(value.to_ne_bytes()[..room.min(8)].to_vec());
+        match which {
+            DoorOption::Type => int(match sock.kind.ty {
+                SockType::Stream => libc::SOCK_STREAM,
+                SockType::Dgram => libc::SOCK_DGRAM,
+                SockType::Raw => libc::SOCK_RAW,
+            }),
+            DoorOption::Protocol => int(i32::from(sock.kind.protocol)),
+            DoorOption::Domain => int(match sock.kind.family {
+                Family::Inet => libc::AF_INET,
+                Family::Inet6 => libc::AF_INET6,
+            }),
+            DoorOption::Error => {
+                let error = self.take_error(world, key);
+                int(error)
+            }
+            DoorOption::RecvTimeout => Ok(option::emit_timeval(sock.recv_timeout, room)),
+            DoorOption::SendTimeout => Ok(option::emit_timeval(sock.send_timeout, room)),
+            DoorOption::PeerCred => Ok(option::emit_no_peercred(room)),
+            DoorOption::PeerName => {
+                let family = sock.kind.family;
+                let (ns, _) = world.host(sock.ns);
+                let mut name = sockaddr::emit(ns.peer_addr(id)?, family);
+                if name.len() > room {
+                    return err(libc::EINVAL);
+                }
+                name.truncate(room);
+                Ok(name)
+            }
+            DoorOption::Cookie => long(sock.inode),
+            DoorOption::NetnsCookie => long(u64::from(sock.ns.0) + 1),
+            DoorOption::GetFilter => err(libc::ENOPROTOOPT),
+        }
+    }
+
+    /// `SO_ERROR`: the pending error, which is then no more.
+    fn take_error(&mut self, world: &mut dyn World, key: Key) -> i32 {
+        self.settle_connect(world, key);
+        self.pump(world, key);
+        let Some(sock) = self.socks.get_mut(key) else { return 0 };
+        if let Some(Errno(error)) = sock.error.take() {
+            return error;
+        }
+        let Some(id) = sock.id else { return 0 };
+        let (ns, _) = world.host(sock.ns);
+        let error = match &mut sock.body {
+            Body::Stream(stream) if stream.broken.is_some() => stream.take_broken(),
+            _ => ns.take_error(id).map(Errno::from),
+        };
+        self.sync(world, key);
+        error.map_or(0, |errno| errno.0)
+    }
+
+    /// What the socket's options ask to be told with each datagram.
+    pub(crate) fn wanted(&mut self, world: &mut dyn World, key: Key) -> Result<netspace_uapi::cmsg::Wanted, Errno> {
+        let (sock, id) = self.sock(key)?;
+        let (ns, t) = world.host(sock.ns);
+        Ok(netspace_uapi::cmsg::Wanted::of(sock.kind.family, |name: OptName| -> Option<SockOpt> {
+            ns.option(t, id, name).ok()
+        }))
+    }
+}

@@ -1,0 +1,242 @@
+//! socket(2), bind(2), listen(2), shutdown(2), close(2).
+
+use std::os::fd::AsFd;
+
+use netspace_stack::sock::{Family, How, SockError, SockType};
+use netspace_uapi::Errno;
+use netspace_uapi::sockaddr::{self, Parsed, SockKind};
+
+use super::{Answer, Call, DONE, Outcome, err, os};
+use crate::door::{Door, World, note};
+use crate::sock::{Body, Sock};
+use crate::standin::{Datagram, Fresh, Listener};
+use crate::sys::{seccomp, socket};
+
+const TYPE_MASK: i32 = 0xf;
+const STREAM: i32 = libc::SOCK_STREAM;
+const DGRAM: i32 = libc::SOCK_DGRAM;
+const RAW: i32 = libc::SOCK_RAW;
+
+fn protocol_of(ty: SockType, protocol: i32) -> Result<u8, Errno> {
+    let default = match ty {
+        SockType::Stream => libc::IPPROTO_TCP,
+        SockType::Dgram => libc::IPPROTO_UDP,
+        SockType::Raw => 0,
+    };
+    let protocol = if protocol == 0 { default } else { protocol };
+    u8::try_from(protocol).map_err(|_| Errno(libc::EPROTONOSUPPORT))
+}
+
+impl Door {
+    pub(crate) fn call_socket(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let (domain, ty, protocol) = (call.int(0), call.int(1), call.int(2));
+        let family = match domain {
+            libc::AF_INET => Family::Inet,
+            libc::AF_INET6 => Family::Inet6,
+            _ => {
+                self.refuse(call, "socket", format!("family {domain}, type {}", ty & TYPE_MASK));
+                return err(libc::EAFNOSUPPORT);
+            }
+        };
+        let sock_type = match ty & TYPE_MASK {
+            STREAM => SockType::Stream,
+            DGRAM => SockType::Dgram,
+            RAW => SockType::Raw,
+            _ => return err(libc::ESOCKTNOSUPPORT),
+        };
+        let kind = SockKind { family, ty: sock_type, protocol: protocol_of(sock_type, protocol)? };
+        let (ns, t) = world.host(call.ns);
+        let made = ns.socket(t, family, sock_type, u8::try_from(protocol).unwrap_or(u8::MAX));
+        let id = match made {
+            Ok(id) => id,
+            Err(error) => {
+                self.refuse(call, "socket", format!("family {domain}, type {}, protocol {protocol}", ty & TYPE_MASK));
+                return Err(error.into());
+            }
+        };
+        let nonblocking = ty & libc::SOCK_NONBLOCK != 0;
+        let made = if sock_type == SockType::Stream {
+            Fresh::new(nonblocking).map(Body::Fresh)
+        } else {
+            Datagram::new(nonblocking).map(Body::Datagram)
+        };
+        let given = made.map_err(os).and_then(|body| self.give(call, kind, Some(id), body, ty & libc::SOCK_CLOEXEC != 0));
+        match given {
+            Ok(fd) => {
+                note(world, call.ns, || format!("socket({})", describe(kind)));
+                Ok(fd)
+            }
+            Err(error) => {
+                let (ns, t) = world.host(call.ns);
+                ns.close(t, id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the program a new socket as the call's answer.
+    fn give(
+        &mut self,
+        call: &Call,
+        kind: SockKind,
+        id: Option<netspace_stack::sock::SockId>,
+        body: Body,
+        close_on_exec: bool,
+    ) -> Outcome {
+        let inner = match &body {
+            Body::Fresh(fresh) => fresh.inner.as_fd(),
+            Body::Datagram(datagram) => datagram.inner.as_fd(),
+            _ => return err(libc::EINVAL),
+        };
+        let inode = socket::inode(inner).map_err(os)?;
+        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        seccomp::answer_with_fd(listener.as_fd(), call.id, inner, close_on_exec).map_err(os)?;
+        self.add_sock(Sock {
+            ns: call.ns,
+            id,
+            kind,
+            inode,
+            body,
+            waiting: Vec::new(),
+            recv_timeout: None,
+            send_timeout: None,
+            tree: call.tree,
+            holder: (call.tid, 0),
+            error: None,
+            connect_told: false,
+        });
+        Ok(Answer::Sent)
+    }
+
+    pub(crate) fn call_bind(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        self.look_now(world);
+        let len = call.int(2);
+        let len = usize::try_from(len).ok().filter(|&n| n <= 128).ok_or(Errno(libc::EINVAL))?;
+        let bytes = self.read(call, call.args[1], len)?;
+        let (sock, id) = self.sock(key)?;
+        let Parsed::Addr(addr) = sockaddr::parse(&bytes, sock.kind, sockaddr::Call::Bind)? else {
+            return err(libc::EAFNOSUPPORT);
+        };
+        let host = sock.ns;
+        let (ns, t) = world.host(host);
+        let mut result = ns.bind(t, id, addr);
+        if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
+            // Whoever had it has closed it meanwhile.
+            let (ns, t) = world.host(host);
+            result = ns.bind(t, id, addr);
+        }
+        note(world, host, || format!("bind({addr}){}", outcome(&result)));
+        result?;
+        DONE
+    }
+
+    pub(crate) fn call_listen(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        let backlog = call.int(1);
+        let (sock, id) = self.sock(key)?;
+        if sock.kind.ty != SockType::Stream {
+            return err(libc::EOPNOTSUPP);
+        }
+        let host = sock.ns;
+        let (ns, t) = world.host(host);
+        let mut result = ns.listen(t, id, backlog);
+        if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
+            let (ns, t) = world.host(host);
+            result = ns.listen(t, id, backlog);
+        }
+        note(world, host, || format!("listen(backlog {backlog}){}", outcome(&result)));
+        result?;
+        let (sock, _) = self.sock(key)?;
+        if let Body::Fresh(fresh) = &sock.body {
+            sock.body = Body::Listener(Listener::new(fresh).map_err(os)?);
+        }
+        self.sync(world, key);
+        DONE
+    }
+
+    pub(crate) fn call_shutdown(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        let how = match call.int(1) {
+            libc::SHUT_RD => How::Read,
+            libc::SHUT_WR => How::Write,
+            libc::SHUT_RDWR => How::Both,
+            _ => return err(libc::EINVAL),
+        };
+        // What was written before goes first.
+        self.pump(world, key);
+        let (sock, id) = self.sock(key)?;
+        let (ns, t) = world.host(sock.ns);
+        note_shutdown(t, call, how);
+        match &mut sock.body {
+            Body::Stream(stream) => {
+                if stream.broken.is_some() {
+                    return err(libc::ENOTCONN);
+                }
+                stream.on_shutdown(how);
+                if how != How::Write {
+                    let _ = ns.shutdown(t, id, How::Read);
+                }
+                // Done to the stand-in, it shows on the outer end once all that was written has been read there.
+                Ok(Answer::Proceed)
+            }
+            Body::Datagram(datagram) => {
+                ns.shutdown(t, id, how)?;
+                let how = call.int(1);
+                socket::shutdown(datagram.inner.as_fd(), how);
+                DONE
+            }
+            Body::Listener(_) => {
+                ns.shutdown(t, id, how)?;
+                self.on_sock_wake(world, key);
+                DONE
+            }
+            Body::Fresh(_) | Body::Connecting(_) => {
+                ns.shutdown(t, id, how)?;
+                DONE
+            }
+        }
+    }
+
+    /// close(2) is only looked at: of a socket that the door must look after it is the moment to look.
+    pub(crate) fn call_close(&mut self, call: &Call) -> Answer {
+        if !self.socks.is_empty()
+            && let Some(key) = self.find(call, 0)
+        {
+            self.suspect(key);
+        }
+        Answer::Proceed
+    }
+}
+
+fn note_shutdown(t: &mut netspace_stack::Turn, call: &Call, how: How) {
+    let (now, ns) = (t.now, call.ns);
+    t.trace.socket(now, ns, netspace_base::Point::Syscall, || {
+        let how = match how {
+            How::Read => "no more reading",
+            How::Write => "no more writing",
+            How::Both => "both ways",
+        };
+        netspace_base::Detail::Text(format!("shutdown({how})").into())
+    });
+}
+
+/// A kind of socket in words.
+pub(crate) fn describe(kind: SockKind) -> &'static str {
+    let v6 = kind.family == Family::Inet6;
+    match (kind.ty, kind.protocol, v6) {
+        (SockType::Stream, _, false) => "TCP",
+        (SockType::Stream, _, true) => "TCP, IPv6",
+        (SockType::Dgram, 17, false) => "UDP",
+        (SockType::Dgram, 17, true) => "UDP, IPv6",
+        (SockType::Dgram, _, false) => "ping",
+        (SockType::Dgram, _, true) => "ping, IPv6",
+        (SockType::Raw, _, false) => "raw",
+        (SockType::Raw, _, true) => "raw, IPv6",
+    }
+}
+
+/// How a call went, for traces: nothing, or the error.
+pub(crate) fn outcome<T>(result: &Result<T, SockError>) -> String {
+    result.as_ref().err().map(|error| format!(" = {error}")).unwrap_or_default()
+}

@@ -1,0 +1,14 @@
+//! What programs get as their sockets: AF_UNIX sockets, and how bytes and readiness pass between them and the stack.
+//!
+//! *Inner* is the program's end (or the door's descriptor of it), *outer* the other end, which only the door has.
+
+mod datagram;
+mod listener;
+mod stream;
+
+pub(crate) use datagram::Datagram;
+pub(crate) use listener::Listener;
+pub(crate) use stream::{Connecting, Fate, Fresh, Hub, Stream};
+
+/// Most bytes moved in one step.
+pub(crate) const CHUNK: usize = 256 * 1024;

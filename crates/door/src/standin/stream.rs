@@ -1,0 +1,409 @@
+//! TCP stand-ins.
+//!
+//! ```text
+//! Fresh ──connect──▶ Connecting ──▶ Stream       inner: unconnected AF_UNIX stream (poll tells OUT|HUP, as TCP does)
+//!   └────listen────▶ Listener ──accept──▶ Stream
+//! ```
+//! Until it is connected the door keeps a descriptor of the program's end. Then it is given up, so that the kernel tells
+//! the last close by a hang-up on the outer end; the program's bytes flow without a trap.
+//!
+//! One byte is always left unread in the outer end, the *marker*: an AF_UNIX socket that is closed with unread bytes
+//! gives its peer ECONNRESET, which is how a reset reaches a program that reads natively. The first marker is written
+//! when the connection is made; later it is the last byte that was passed on, known by a peek.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+
+use bytes::Bytes;
+use netspace_stack::sock::{How, Message, Readiness, RecvFlags, SockError, SockId, SockOpt};
+use netspace_stack::{Netns, Turn};
+use netspace_uapi::Errno;
+
+use super::CHUNK;
+use crate::sys::socket::{self, Kind, Name};
+use crate::sys::{epoll, file};
+
+/// The send buffer of a connected stand-in, bytes (the kernel doubles it).
+const SEND_BUFFER: i32 = 106_496;
+/// Most steps of one pump, so that one connection cannot keep the others waiting.
+const MAX_STEPS: usize = 16;
+/// Most slices written at once.
+const MAX_SLICES: usize = 64;
+
+/// A TCP socket that is neither connected nor listening.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    /// The door's descriptor of the program's end.
+    pub(crate) inner: OwnedFd,
+}
+
+/// A TCP socket whose handshake is under way.
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    /// The door's descriptor of the program's end.
+    pub(crate) inner: OwnedFd,
+    /// The other end, if the program was told that the connection is being made: it may poll already.
+    pub(crate) outer: Option<OwnedFd>,
+}
+
+/// Where program ends are connected to, for the door to have the other end.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    socket: OwnedFd,
+    name: Name,
+}
+
+impl Hub {
+    pub(crate) fn new() -> io::Result<Self> {
+        const BACKLOG: i32 = 64;
+        let socket = socket::unix(Kind::Stream, true)?;
+        let name = socket::autobind(socket.as_fd())?;
+        socket::listen(socket.as_fd(), BACKLOG)?;
+        Ok(Self { socket, name })
+    }
+
+    /// Connects a program's end; gives the other one.
+    fn join(&self, inner: &OwnedFd) -> io::Result<OwnedFd> {
+        socket::connect(inner.as_fd(), &self.name)?;
+        socket::accept_own(self.socket.as_fd())
+    }
+}
+
+impl Connecting {
+    /// The program goes on while the connection is being made: its end must tell neither "writable" nor "hung up".
+    pub(crate) fn detach(&mut self, hub: &Hub) -> io::Result<()> {
+        const LEAST: i32 = 1;
+        const FILL: [u8; 4096] = [0; 4096];
+        if self.outer.is_some() {
+            return Ok(());
+        }
+        socket::set_send_buffer(self.inner.as_fd(), LEAST);
+        let outer = hub.join(&self.inner)?;
+        while socket::send(self.inner.as_fd(), &FILL).is_ok() {}
+        self.outer = Some(outer);
+        Ok(())
+    }
+
+    /// The connection is made. The stream works once this value, with the door's descriptor, is dropped.
+    pub(crate) fn establish(&mut self, hub: &Hub) -> io::Result<Stream> {
+        let outer = match self.outer.take() {
+            None => {
+                let outer = hub.join(&self.inner)?;
+                socket::send(self.inner.as_fd(), &[0])?;
+                outer
+            }
+            Some(outer) => {
+                let filled = socket::available(outer.as_fd());
+                let mut away = vec![0; filled.saturating_sub(1)];
+                socket::receive(outer.as_fd(), &mut away, false)?;
+                socket::set_send_buffer(self.inner.as_fd(), SEND_BUFFER);
+                outer
+            }
+        };
+        Ok(Stream::new(outer))
+    }
+}
+
+/// What became of a stream while it was pumped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It goes on.
+    Alive,
+    /// It goes on and has more to do at once.
+    Busy,
+    /// The program has closed it and the stack has been told.
+    Closed,
+}
+
+/// A connected TCP socket, or one that was connected.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    outer: Option<OwnedFd>,
+    /// From the stack, not yet written for the program.
+    down: VecDeque<Bytes>,
+    /// From the program, taken but not yet accepted by the stack.
+    up: Option<Bytes>,
+    /// The peer has ended and the program has been told.
+    ended: bool,
+    /// The program has ended its side and the stack has been told.
+    end_told: bool,
+    /// The program's end will write no more.
+    program_ended: bool,
+    /// The program's end is closed.
+    closed: bool,
+    /// The program has called shutdown(2) for writing.
+    shut_write: bool,
+    /// The program has called shutdown(2) for reading.
+    shut_read: bool,
+    /// The handshake failed.
+    never_connected: bool,
+    /// The program has been told why it broke.
+    break_told: bool,
+    /// Why the connection broke.
+    pub(crate) broken: Option<Errno>,
+}
+
+impl Stream {
+    fn new(outer: OwnedFd) -> Self {
+        Self {
+            outer: Some(outer),
+            down: VecDeque::new(),
+            up: None,
+            ended: false,
+            end_told: false,
+            program_ended: false,
+            closed: false,
+            shut_write: false,
+            shut_read: false,
+            never_connected: false,
+            break_told: false,
+            broken: None,
+        }
+    }
+
+    /// An accepted connection: the stream and the program's end.
+    pub(crate) fn accepted(pair: (OwnedFd, OwnedFd)) -> io::Result<(Self, OwnedFd)> {
+        let (inner, outer) = pair;
+        socket::send(inner.as_fd(), &[0])?;
+        Ok((Self::new(outer), inner))
+    }
+
+    /// What is left of a handshake that failed after the program had gone on.
+    pub(crate) fn failed(error: Errno) -> Self {
+        Self {
+            outer: None,
+            down: VecDeque::new(),
+            up: None,
+            ended: false,
+            end_told: false,
+            program_ended: false,
+            closed: false,
+            shut_write: false,
+            shut_read: false,
+            never_connected: true,
+            break_told: true,
+            broken: Some(error),
+        }
+    }
+
+    /// Whether it was a connection once.
+    pub(crate) fn was_connected(&self) -> bool {
+        !self.never_connected
+    }
+
+    /// Why it broke, told once.
+    pub(crate) fn take_broken(&mut self) -> Option<Errno> {
+        if std::mem::replace(&mut self.break_told, true) { None } else { self.broken }
+    }
+
+    /// The outer end, to be watched.
+    pub(crate) fn outer(&self) -> Option<&OwnedFd> {
+        self.outer.as_ref()
+    }
+
+    /// Whether the kernel may not tell of the last close.
+    pub(crate) fn needs_looking_after(&self) -> bool {
+        self.outer.is_none() || self.is_shut()
+    }
+
+    /// The kernel told something about the outer end. True: the program's end may have been closed, which only a look
+    /// at its descriptors can tell.
+    pub(crate) fn on_event(&mut self, bits: u32) -> bool {
+        self.program_ended |= bits & epoll::RDHUP != 0;
+        if bits & epoll::HUP == 0 {
+            return false;
+        }
+        // Both directions are shut. The program's shutdown(2), which we have seen, may be all there is to it.
+        if self.is_shut() {
+            return true;
+        }
+        self.closed = true;
+        false
+    }
+
+    /// The program calls shutdown(2).
+    pub(crate) fn on_shutdown(&mut self, how: How) {
+        self.shut_write |= how != How::Read;
+        self.shut_read |= how != How::Write;
+    }
+
+    /// No program has it open any more.
+    pub(crate) fn set_closed(&mut self) {
+        self.closed = true;
+    }
+
+    /// Both directions were shut without a close.
+    fn is_shut(&self) -> bool {
+        self.shut_write && (self.shut_read || self.ended)
+    }
+
+    /// Bytes that the program has written and the stack has not yet got.
+    pub(crate) fn unsent(&self) -> usize {
+        let waiting = self.outer.as_ref().map_or(0, |outer| socket::available(outer.as_fd()).saturating_sub(1));
+        waiting + self.up.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Moves bytes both ways as far as they go.
+    pub(crate) fn pump(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> Fate {
+        let up_busy = self.pump_up(ns, t, id);
+        let down_busy = self.pump_down(ns, t, id);
+        if self.broken.is_some() && self.down.is_empty() {
+            // Closing with the marker unread: the program reads what is left, then ECONNRESET.
+            self.outer = None;
+        }
+        if self.closed && !up_busy && (self.unsent() == 0 || self.broken.is_some()) {
+            self.close(ns, t, id);
+            return Fate::Closed;
+        }
+        if up_busy || down_busy { Fate::Busy } else { Fate::Alive }
+    }
+
+    /// Program to stack. True if it stopped only because it had done enough.
+    fn pump_up(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
+        for _ in 0..MAX_STEPS {
+            let data = match self.up.take() {
+                Some(data) => data,
+                None => match self.take_written(ns.send_space(id)) {
+                    Some(data) => data,
+                    None => {
+                        self.tell_end(ns, t, id);
+                        break;
+                    }
+                },
+            };
+            let message = Message { data: data.clone(), ..Message::default() };
+            match ns.send(t, id, message) {
+                Ok(n) if n >= data.len() => {}
+                Ok(n) => {
+                    self.up = Some(data.slice(n..));
+                    return false;
+                }
+                Err(SockError::WouldBlock) => {
+                    self.up = Some(data);
+                    return false;
+                }
+                // The receiving side tells what broke it.
+                Err(_) => return false,
+            }
+        }
+        self.up.is_none() && self.unsent() > 0 && ns.send_space(id) > 0
+    }
+
+    /// What the program has written, up to `space` bytes, leaving the last byte in place as the marker.
+    fn take_written(&self, space: usize) -> Option<Bytes> {
+        let outer = self.outer.as_ref()?.as_fd();
+        if space == 0 {
+            return None;
+        }
+        let take = socket::available(outer).saturating_sub(1).min(space).min(CHUNK);
+        if take == 0 {
+            return None;
+        }
+        // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
+        let mut buffer = vec![0; take + 1];
+        let taken = socket::receive(outer, &mut buffer[..take], false).ok()?;
+        let peeked = socket::receive(outer, &mut buffer[taken..=taken], true).unwrap_or(0);
+        let data = Bytes::from(buffer).slice(1..taken + peeked);
+        (!data.is_empty()).then_some(data)
+    }
+
+    fn tell_end(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
+        if self.program_ended && !self.end_told && !self.closed && self.unsent() == 0 {
+            self.end_told = true;
+            // It fails only if the connection is gone already.
+            let _ = ns.shutdown(t, id, How::Write);
+        }
+    }
+
+    /// Stack to program. True if it stopped only because it had done enough.
+    fn pump_down(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
+        for _ in 0..MAX_STEPS {
+            if !self.flush() || self.broken.is_some() || self.closed {
+                return false;
+            }
+            if self.ended {
+                return self.look_for_error(ns, id);
+            }
+            match ns.recv(t, id, CHUNK, RecvFlags::default()) {
+                Ok(received) if received.is_empty() => {
+                    self.ended = true;
+                    if let Some(outer) = &self.outer {
+                        socket::shutdown(outer.as_fd(), libc::SHUT_WR);
+                    }
+                }
+                Ok(received) => self.down.extend(received.data),
+                Err(SockError::WouldBlock) => return self.look_for_error(ns, id),
+                Err(error) => self.broken = Some(error.into()),
+            }
+        }
+        true
+    }
+
+    /// After the peer's end a reset is no event for a reader any more, but it is one for a writer.
+    fn look_for_error(&mut self, ns: &mut Netns, id: SockId) -> bool {
+        if ns.readiness(id).contains(Readiness::ERR)
+            && let Some(error) = ns.take_error(id)
+        {
+            self.broken = Some(error.into());
+        }
+        false
+    }
+
+    /// Writes what is due to the program; false if it does not take all now.
+    fn flush(&mut self) -> bool {
+        let Some(outer) = &self.outer else {
+            self.down.clear();
+            return true;
+        };
+        while !self.down.is_empty() {
+            let slices: Vec<IoSlice<'_>> =
+                self.down.iter().take(MAX_SLICES).map(|bytes| IoSlice::new(bytes)).collect();
+            match socket::send_vectored(outer.as_fd(), &slices) {
+                Ok(written) => advance(&mut self.down, written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                // The program has shut its reading side: nobody wants the bytes.
+                Err(_) => self.down.clear(),
+            }
+        }
+        true
+    }
+
+    /// The program has closed its end: tell the stack, as Linux does by reset if bytes were left unread.
+    fn close(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
+        let unread = self.outer.as_ref().is_some_and(|outer| socket::take_error(outer.as_fd()) == libc::ECONNRESET);
+        if unread || !self.down.is_empty() {
+            let _ = ns.set_option(t, id, SockOpt::Linger(Some(std::time::Duration::ZERO)));
+        }
+        ns.close(t, id);
+    }
+}
+
+fn advance(queue: &mut VecDeque<Bytes>, mut written: usize) {
+    while written > 0
+        && let Some(front) = queue.front_mut()
+    {
+        let n = written.min(front.len());
+        written -= n;
+        if n == front.len() {
+            queue.pop_front();
+        } else {
+            let _ = front.split_to(n);
+        }
+    }
+    while queue.front().is_some_and(Bytes::is_empty) {
+        queue.pop_front();
+    }
+}
+
+impl Fresh {
+    /// A socket for a program, and the descriptor to give it.
+    pub(crate) fn new(nonblocking: bool) -> io::Result<Self> {
+        Ok(Self { inner: socket::unix(Kind::Stream, nonblocking)? })
+    }
+
+    /// Whether the program's descriptor is non-blocking.
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        file::is_nonblocking(self.inner.as_fd())
+    }
+}

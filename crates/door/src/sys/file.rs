@@ -1,0 +1,102 @@
+//! Files in memory, and small questions about descriptors.
+
+use std::io;
+use std::io::Write;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::check;
+
+/// An anonymous file with `content`, at its start.
+pub(crate) fn memory_file(name: &std::ffi::CStr, content: &[u8]) -> io::Result<OwnedFd> {
+    // SAFETY: `name` is a C string that lives through the call.
+    let fd =
+        check(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut file = std::fs::File::from(fd);
+    file.write_all(content)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file.into())
+}
+
+/// Nobody can change the file any more.
+pub(crate) fn seal(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: fcntl with an integer argument.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
+}
+
+/// The flags of the open file (`O_NONBLOCK` …), which all descriptors of it share.
+pub(crate) fn status_flags(fd: BorrowedFd<'_>) -> i32 {
+    // SAFETY: fcntl without an argument.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }
+}
+
+/// Whether reads and writes on the open file do not block.
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
+    status_flags(fd) & libc::O_NONBLOCK != 0
+}
+
+/// A timer that is polled: readable once `set_timer`'s time has passed (by the machine's clock, not the lab's).
+pub(crate) fn timer() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; the descriptor is new and ours.
+    let fd = check(unsafe {
+        libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
+    })?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a timer to fire `ms` milliseconds from now, once; 0 stops it.
+pub(crate) fn set_timer(fd: BorrowedFd<'_>, ms: u32) {
+    let value =
+        libc::timespec { tv_sec: i64::from(ms / 1000) as _, tv_nsec: i64::from(ms % 1000) as i64 as _ };
+    let value = libc::timespec { tv_nsec: value.tv_nsec * 1_000_000, ..value };
+    let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+    // SAFETY: the kernel reads one itimerspec and is told to write none back.
+    unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut()) };
+}
+
+/// Milliseconds of a clock that never goes back: for the supervisor's own chores, which are no part of the lab.
+pub(crate) fn monotonic_ms() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+}
+
+/// The machine's `struct utsname`, whole.
+pub(crate) fn utsname() -> libc::utsname {
+    // SAFETY: utsname is plain bytes, for which zero is a value.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one utsname.
+    unsafe { libc::uname(&raw mut name) };
+    name
+}
+
+/// The bytes of a `struct utsname` whose `nodename` says `host`.
+pub(crate) fn utsname_bytes(host: &str) -> Vec<u8> {
+    let mut name = utsname();
+    name.nodename.fill(0);
+    let room = name.nodename.len() - 1;
+    for (to, from) in name.nodename.iter_mut().zip(host.bytes().take(room)) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: utsname is an array of C characters throughout: no padding, every byte initialised.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(std::ptr::from_ref(&name).cast::<u8>(), size_of::<libc::utsname>())
+    };
+    bytes.to_vec()
+}
+
+/// Reads and writes on the open file do not block from now on.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = status_flags(fd) | libc::O_NONBLOCK;
+    // SAFETY: fcntl with an integer argument.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) }).map(drop)
+}
+
+/// A descriptor of the same file that can only read.
+pub(crate) fn reopen_read_only(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(std::fs::File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?.into())
+}
