@@ -194,6 +194,19 @@ pub fn fill_checksum(pkt: &mut Pkt) {
     pkt.data_mut()[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
+/// Computes the transport checksum anew, whatever the field and the packet's state say: for packets made by hand. The
+/// packet starts at its Ethernet or network header. An IPv4 header's own checksum is left alone.
+pub fn recompute(pkt: &mut Pkt) {
+    let Some(found) = transport(pkt) else { return };
+    let Some(at) = field_offset(found.protocol).map(|at| at + found.offset) else { return };
+    if pkt.pull_linear(at + 2) {
+        let seed = fold(found.pseudo_sum());
+        pkt.data_mut()[at..at + 2].copy_from_slice(&seed.to_be_bytes());
+        pkt.checksum = ChecksumState::Partial;
+        fill_checksum(pkt);
+    }
+}
+
 /// Whether the transport checksum of a packet that starts at its Ethernet or network header is right, whatever its state
 /// says; a partial one is right by definition. Packets without one (fragments, unknown protocols, UDP over IPv4 with 0)
 /// pass.

@@ -21,7 +21,6 @@ pub const OPTIONS_MAX: usize = 8;
 const PAD1: u8 = 0;
 const PADN: u8 = 1;
 const ROUTER_ALERT: u8 = 5;
-const JUMBO: u8 = 0xc2;
 
 /// A fragment header (RFC 8200 §4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -296,11 +295,6 @@ impl<'a> Iterator for OptionIter<'a> {
 /// The hop-by-hop header with a router alert for MLD (RFC 2710 §3, RFC 2711), before `next_header`.
 pub const fn router_alert_header(next_header: u8) -> [u8; 8] {
     [next_header, 0, ROUTER_ALERT, 2, 0, 0, PADN, 0]
-}
-
-/// Whether a type is the jumbo payload option (RFC 2675), which this stack does not take.
-pub const fn is_jumbo(kind: u8) -> bool {
-    kind == JUMBO
 }
 
 #[cfg(test)]
