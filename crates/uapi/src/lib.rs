@@ -8,7 +8,10 @@
 mod bytes_at;
 pub mod cmsg;
 pub mod errno;
+pub mod files;
 pub mod fuzz;
+pub mod ioctl;
+pub mod netlink;
 pub mod option;
 pub mod sockaddr;
 

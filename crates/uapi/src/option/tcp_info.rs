@@ -16,7 +16,7 @@ fn millis(d: Duration) -> u32 {
 }
 
 /// The bytes. Fields that the stack does not count are 0; pacing rates are unlimited.
-pub(super) fn emit(info: &TcpInfo) -> Vec<u8> {
+pub(crate) fn emit(info: &TcpInfo) -> Vec<u8> {
     let mut out = Vec::with_capacity(LEN);
     out.extend([info.state, info.ca_state, info.retransmits, info.probes, info.backoff, info.options]);
     out.push(info.snd_wscale & 0xf | info.rcv_wscale << 4);

@@ -175,7 +175,7 @@ fn group_req(bytes: &[u8]) -> Result<Membership, Errno> {
 
 fn filter(bytes: &[u8]) -> Result<Vec<BpfInsn>, Errno> {
     let insns: Vec<_> = bytes.chunks_exact(8).filter_map(insn).collect();
-    if insns.is_empty() || insns.len() > MAX_INSNS || bytes.len() % 8 != 0 {
+    if insns.is_empty() || insns.len() > MAX_INSNS || !bytes.len().is_multiple_of(8) {
         return Err(EINVAL);
     }
     Ok(insns)
