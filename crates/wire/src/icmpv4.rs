@@ -80,7 +80,7 @@ pub enum Icmpv4Repr {
     },
     /// Destination unreachable.
     Unreachable {
-        /// Why ([`unreachable`]).
+        /// Why ([`mod@unreachable`]).
         code: u8,
         /// The next link's MTU with code 4; else 0.
         mtu: u16,

@@ -67,7 +67,7 @@ pub mod unreachable {
 pub enum Icmpv6Repr {
     /// Destination unreachable.
     Unreachable {
-        /// Why ([`unreachable`]).
+        /// Why ([`mod@unreachable`]).
         code: u8,
     },
     /// Packet too big.
