@@ -181,7 +181,7 @@ impl Connection {
             // Data or FIN with the SYN-ACK: from the number after the SYN on.
             let mut rest = segment;
             rest.flags.remove(TcpFlags::SYN);
-            rest.seq = rest.seq + 1;
+            rest.seq += 1;
             self.step_text(now, &mut rest)?;
             self.step_fin(now, &rest);
         }

@@ -23,6 +23,7 @@ pub struct TimeWait {
 }
 
 /// What a segment for a connection in TIME-WAIT leads to.
+#[expect(clippy::large_enum_variant, reason = "it lives for one match, and most answers are segments")]
 #[derive(Debug)]
 pub enum TimeWaitVerdict {
     /// It is dropped, for this reason.

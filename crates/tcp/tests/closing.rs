@@ -4,7 +4,7 @@ mod common;
 
 use common::{Link, Pair, Side, segment};
 use netspace_base::Duration;
-use netspace_tcp::{Config, Event, State, TcpError, TimeWaitVerdict};
+use netspace_tcp::{Config, Connection, Event, State, TcpError, TimeWaitVerdict};
 use netspace_wire::tcp::TcpFlags;
 
 #[test]
@@ -53,7 +53,7 @@ fn data_before_fin_arrives_even_over_loss() {
             if pair.server.is_some() {
                 got += pair.read(Side::Server, 100_000).len();
             }
-            pair.server.as_ref().is_some_and(|server| server.at_end())
+            pair.server.as_ref().is_some_and(Connection::at_end)
         });
         assert_eq!(got, 10_000);
     }

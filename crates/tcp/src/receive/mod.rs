@@ -113,7 +113,7 @@ impl Connection {
         if self.state == State::SynReceived && repeated {
             if segment.flags.contains(TcpFlags::ACK) {
                 segment.flags.remove(TcpFlags::SYN);
-                segment.seq = segment.seq + 1;
+                segment.seq += 1;
                 self.recv.owed = Owed::Now;
                 return Ok(());
             }

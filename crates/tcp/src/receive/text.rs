@@ -165,7 +165,7 @@ impl Connection {
 }
 
 fn trim_front(segment: &mut Segment, mut len: usize) {
-    segment.seq = segment.seq + len;
+    segment.seq += len;
     segment.payload.retain(|bytes| {
         let cut = len.min(bytes.len());
         bytes.advance(cut);

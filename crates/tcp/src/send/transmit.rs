@@ -240,7 +240,7 @@ impl Connection {
         self.send.last_sent_at = now;
         self.send.window_blocked = false;
         self.send.cork_blocked = false;
-        if len % mss != 0 {
+        if !len.is_multiple_of(mss) {
             self.send.small_end = end;
         }
         if self.send.unsent() == 0 {
