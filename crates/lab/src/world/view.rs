@@ -25,7 +25,7 @@ impl World {
         if path == "/proc/sys/kernel/hostname" {
             return Some(format!("{}\n", host.name).into_bytes());
         }
-        files::read(&host.netns, path)
+        files::read(&host.netns, self.now(), path)
     }
 
     /// Writes a sysctl's file; false if there is none or it refuses the value.

@@ -1,0 +1,41 @@
+//! Whatever bytes programs pass, nothing panics and nothing loops.
+
+use netspace_uapi::fuzz;
+use proptest::prelude::*;
+
+/// Bytes that look like a structure now and then: small numbers, lengths, families, and plain noise.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![Just(0u32), Just(16), Just(20), Just(u32::MAX), 0u32..300, any::<u32>()];
+    let words = prop::collection::vec(word, 0..40);
+    let tail = prop::collection::vec(any::<u8>(), 0..7);
+    (words, tail).prop_map(|(words, tail)| {
+        let mut out: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        out.extend(tail);
+        out
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn sockaddr(family in 0u16..12, bytes in bytes()) {
+        fuzz::sockaddr(&bytes);
+        let mut typed = family.to_ne_bytes().to_vec();
+        typed.extend(bytes);
+        fuzz::sockaddr(&typed);
+    }
+
+    #[test]
+    fn cmsg(bytes in bytes()) {
+        fuzz::cmsg(&bytes);
+    }
+
+    #[test]
+    fn option(level in prop_oneof![Just(0u8), Just(1), Just(6), Just(17), Just(41), Just(58), Just(255)],
+              number in 0u8..110, room in any::<u8>(), bytes in bytes()) {
+        let mut input = vec![level, number, room];
+        input.extend(bytes);
+        fuzz::option(&input);
+    }
+}
