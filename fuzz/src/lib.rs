@@ -3,3 +3,5 @@
 /// The entry points that the smoke tests of `netspace-wire` call too.
 #[path = "../../crates/wire/tests/entry/mod.rs"]
 pub mod entry;
+
+pub mod tcp_pair;
