@@ -6,6 +6,7 @@
 //! Nothing here prints or reads a terminal: that is for the command line.
 #![forbid(unsafe_code)]
 
+pub mod builder;
 pub mod dns;
 pub mod file;
 pub mod names;

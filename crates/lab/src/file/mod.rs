@@ -42,3 +42,9 @@ pub fn load(text: &str, name: &str) -> Result<(LabFile, Diagnostics), Diagnostic
     diagnostics.sort();
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok((lab, diagnostics)) }
 }
+
+/// Checks a lab that was not read from a file, as [`load`] checks one that was.
+pub fn check(lab: &LabFile, diagnostics: &mut Diagnostics) {
+    check::lab(lab, diagnostics);
+    diagnostics.sort();
+}
