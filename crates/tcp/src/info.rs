@@ -96,6 +96,11 @@ pub struct TcpInfo {
 }
 
 impl Connection {
+    /// Segments sent again so far (`Tcp: RetransSegs` counts them).
+    pub fn segments_resent(&self) -> u32 {
+        self.send.segments_resent
+    }
+
     /// The connection in numbers.
     pub fn info(&self, now: Instant) -> TcpInfo {
         let (send, recv) = (&self.send, &self.recv);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use netspace_base::DevId;
 
 use super::socket::Member;
-use super::{Membership, SockError, SockId, net};
+use super::{Membership, SockError, SockId};
 use crate::{Netns, RouteQuery, Turn};
 
 /// The most groups that a socket joins for IPv6 (Linux bounds them by `optmem_max`).
@@ -50,7 +50,7 @@ pub(crate) fn join(ns: &mut Netns, t: &mut Turn, id: SockId, asked: Membership) 
     if members.iter().filter(|m| m.group.is_ipv4() == group.is_ipv4()).count() >= limit {
         return Err(SockError::NoBuffers);
     }
-    net::join(ns, t, dev, group)?;
+    ns.join_group(t, dev, group)?;
     ns.sockets.get_mut(id)?.opts.memberships.push(Member { group, dev, asked });
     Ok(())
 }
@@ -67,7 +67,7 @@ pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, id: SockId, asked: Membership)
         .position(|m| m.group == group && dev.is_none_or(|dev| dev == m.dev))
         .ok_or(SockError::AddressNotAvailable)?;
     let member = members.remove(at);
-    net::leave(ns, t, member.dev, group);
+    ns.leave_group(t, member.dev, group);
     Ok(())
 }
 
@@ -75,6 +75,6 @@ pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, id: SockId, asked: Membership)
 pub(crate) fn leave_all(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(socket) = ns.sockets.table.get_mut(id) else { return };
     for member in std::mem::take(&mut socket.opts.memberships) {
-        net::leave(ns, t, member.dev, member.group);
+        ns.leave_group(t, member.dev, member.group);
     }
 }

@@ -70,19 +70,3 @@ pub(crate) fn protocol_unreachable(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arri
         icmp::send_error(ns, t, pkt, icmp::Error::ProtocolUnreachable);
     }
 }
-
-/// A socket has joined a group on a device.
-pub(crate) fn join(ns: &mut Netns, t: &mut Turn, dev: DevId, group: IpAddr) -> Result<(), SockError> {
-    match group {
-        IpAddr::V4(v4) => ip::igmp::join(ns, t, dev, v4),
-        IpAddr::V6(v6) => ip6::mld::join(ns, t, dev, v6),
-    }
-}
-
-/// A socket has left a group on a device.
-pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, dev: DevId, group: IpAddr) {
-    match group {
-        IpAddr::V4(v4) => ip::igmp::leave(ns, t, dev, v4),
-        IpAddr::V6(v6) => ip6::mld::leave(ns, t, dev, v6),
-    }
-}

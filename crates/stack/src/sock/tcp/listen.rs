@@ -15,13 +15,13 @@ use netspace_wire::tcp::{SeqNum, TcpFlags};
 use super::connect::{initial_sequence, timestamp_offset};
 use super::pump::{path_mss, remove, tell};
 use super::tables::Entry;
-use super::{Listener, TcpSock, TcpState, options, pump};
+use super::{Listener, TcpSock, TcpState, cookie, options, pump};
 use crate::l4::Arrival;
 use crate::snmp::Counter;
 use crate::sock::socket::{Kind, Options, Socket};
 use crate::sock::table::{MAX_SOCKETS, Tuple};
 use crate::sock::{Owner, SockError, SockId, SockType, bind};
-use crate::{Netns, RouteQuery, Turn};
+use crate::{Netns, RouteOut, RouteQuery, Turn};
 
 /// listen(2). A second call changes the backlog.
 pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> Result<(), SockError> {
@@ -51,7 +51,12 @@ pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> 
     (socket.shut_read, socket.shut_write, socket.remote) = (false, false, None);
     let (addr, port) = (socket.local, socket.local_port);
     if let Some(tcp) = socket.tcp_mut() {
-        tcp.state = TcpState::Listen(Box::new(Listener { backlog, half_open, ready: VecDeque::new() }));
+        tcp.state = TcpState::Listen(Box::new(Listener {
+            backlog,
+            half_open,
+            ready: VecDeque::new(),
+            overflowed_at: None,
+        }));
         tcp.told = crate::sock::Readiness::empty();
     }
     ns.sockets.tcp.insert_listener(id, addr, port);
@@ -94,72 +99,104 @@ pub(super) fn receive(
     if flags.contains(TcpFlags::RST) {
         return Err(DropReason::TcpReset);
     }
+    let (route, mss) = path(ns, t, id, &tuple, arrival);
     if flags.contains(TcpFlags::ACK) {
-        super::receive::reset(ns, t, &tuple, &segment, arrival);
-        return Err(DropReason::TcpNoSocket);
+        let full = ready_is_full(ns, id);
+        let Some(connection) = cookie::redeem(ns, t, id, &segment, &tuple, mss).filter(|_| !full) else {
+            super::receive::reset(ns, t, &tuple, &segment, arrival);
+            return Err(DropReason::TcpNoSocket);
+        };
+        let child = insert_child(ns, id, tuple, route, mss, connection);
+        return super::receive::into_connection(ns, t, child, segment);
     }
     if !flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::FIN) {
         return Err(DropReason::TcpFlags);
     }
-    let socket = &ns.sockets.table[id];
-    let Some(listener) = socket.tcp().and_then(TcpSock::listener) else {
-        return Err(DropReason::TcpNoSocket);
-    };
-    if listener.ready.len() > listener.backlog {
-        ns.snmp.inc(Counter::TcpExtListenDrops);
-        return Err(DropReason::TcpListenOverflow);
-    }
-    let most = listener.backlog.max(1).min(ns.sockets.sysctls.tcp_max_syn_backlog as usize);
-    if listener.half_open.len() >= most || ns.sockets.table.len() >= MAX_SOCKETS {
-        ns.snmp.inc(Counter::TcpExtTcpReqQFullDrop);
-        return Err(DropReason::TcpSynOverflow);
-    }
-    half_open(ns, t, id, segment, tuple, arrival, floor);
-    Ok(())
+    receive_syn(ns, t, id, segment, tuple, arrival, (route, mss, floor))
 }
 
-/// Makes a child for a SYN and answers it. `floor`: the first number to use after a TIME-WAIT of the same names.
-pub(super) fn half_open(
+/// A SYN: answered, if the queues have room. `floor`: the first number to use after a TIME-WAIT of the same names.
+fn receive_syn(
     ns: &mut Netns,
     t: &mut Turn,
     id: SockId,
-    syn: Segment,
+    segment: Segment,
     tuple: Tuple,
     arrival: &Arrival,
-    floor: Option<SeqNum>,
-) {
-    let route = {
-        let listener = &ns.sockets.table[id];
-        let query = RouteQuery {
-            dst: tuple.remote,
-            src: Some(tuple.local),
-            oif: listener.opts.bound_dev.or(Some(tuple.scope).filter(|dev| dev.0 != 0)),
-            mark: listener.opts.mark,
-            tos: arrival.tos & 0xfc,
-            hash: 0,
-        };
-        ns.route_out(t.now, &query).ok()
+    (route, mss, floor): (Option<RouteOut>, u16, Option<SeqNum>),
+) -> Result<(), DropReason> {
+    if ready_is_full(ns, id) {
+        ns.snmp.inc(Counter::TcpExtListenDrops);
+        return Err(DropReason::TcpListenOverflow);
+    }
+    let Some(listener) = ns.sockets.table[id].tcp().and_then(TcpSock::listener) else {
+        return Err(DropReason::TcpNoSocket);
     };
-    let mss = route.map_or(536, |route| path_mss(&route, tuple.remote));
-    let child = make_child(ns, id, tuple);
-    let sockets = &mut ns.sockets;
+    let sysctls = &ns.sockets.sysctls;
+    let most = listener.backlog.max(1).min(sysctls.tcp_max_syn_backlog as usize);
+    let full = listener.half_open.len() >= most || ns.sockets.table.len() >= MAX_SOCKETS;
+    if sysctls.tcp_syncookies == 2 || (full && sysctls.tcp_syncookies != 0) {
+        cookie::answer(ns, t, id, &segment, &tuple, arrival, mss);
+        return Ok(());
+    }
+    if full {
+        ns.snmp.inc(Counter::TcpExtTcpReqQFullDrop);
+        return Err(DropReason::TcpSynOverflow);
+    }
+    let sockets = &ns.sockets;
     let offset = timestamp_offset(&sockets.secret, &tuple);
-    let config = options::config(&child, &sockets.sysctls, offset);
+    let config = options::config(&sockets.table[id], &sockets.sysctls, offset);
     let iss = floor.unwrap_or_else(|| initial_sequence(&sockets.secret, &tuple, t.now));
-    let connection = Connection::accept(config, t.now, iss, &syn, mss);
-    let child_id = sockets.table.insert(child);
-    let socket = &mut sockets.table[child_id];
-    socket.route = route;
-    if let Some(tcp) = socket.tcp_mut() {
+    let connection = Connection::accept(config, t.now, iss, &segment, mss);
+    let child = insert_child(ns, id, tuple, route, mss, connection);
+    pump(ns, t, child);
+    Ok(())
+}
+
+/// Whether the accept queue holds more than the backlog.
+fn ready_is_full(ns: &Netns, id: SockId) -> bool {
+    let listener = ns.sockets.table.get(id).and_then(Socket::tcp).and_then(TcpSock::listener);
+    listener.is_none_or(|listener| listener.ready.len() > listener.backlog)
+}
+
+/// The way back to a peer, and what fits it.
+fn path(ns: &Netns, t: &Turn, id: SockId, tuple: &Tuple, arrival: &Arrival) -> (Option<RouteOut>, u16) {
+    let listener = &ns.sockets.table[id];
+    let query = RouteQuery {
+        dst: tuple.remote,
+        src: Some(tuple.local),
+        oif: listener.opts.bound_dev.or(Some(tuple.scope).filter(|dev| dev.0 != 0)),
+        mark: listener.opts.mark,
+        tos: arrival.tos & 0xfc,
+        hash: 0,
+    };
+    let route = ns.route_out(t.now, &query).ok();
+    (route, route.map_or(536, |route| path_mss(&route, tuple.remote)))
+}
+
+/// Enters a child whose handshake is under way into the tables and the SYN queue.
+fn insert_child(
+    ns: &mut Netns,
+    id: SockId,
+    tuple: Tuple,
+    route: Option<RouteOut>,
+    mss: u16,
+    connection: Connection,
+) -> SockId {
+    let mut child = make_child(ns, id, tuple);
+    child.route = route;
+    if let Some(tcp) = child.tcp_mut() {
         tcp.path_mss = mss;
         tcp.state = TcpState::Connection(Box::new(connection));
     }
-    sockets.tcp.join(child_id, tuple.local_port);
-    sockets.tcp.insert_connection(tuple, Entry::Socket(child_id));
+    let sockets = &mut ns.sockets;
+    let child = sockets.table.insert(child);
+    sockets.tcp.join(child, tuple.local_port);
+    sockets.tcp.insert_connection(tuple, Entry::Socket(child));
     if let Some(listener) = sockets.table[id].tcp_mut().and_then(TcpSock::listener_mut) {
-        listener.half_open.insert(child_id);
+        listener.half_open.insert(child);
     }
-    pump(ns, t, child_id);
+    child
 }
 
 /// A child inherits its listener's options (accept(2)).
@@ -255,6 +292,9 @@ pub(super) fn stop(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(socket) = ns.sockets.table.get_mut(id) else { return };
     let (addr, port) = (socket.local, socket.local_port);
     let Some(tcp) = socket.tcp_mut() else { return };
+    if !matches!(tcp.state, TcpState::Listen(_)) {
+        return;
+    }
     let TcpState::Listen(listener) = std::mem::replace(&mut tcp.state, TcpState::Idle) else { return };
     ns.sockets.tcp.remove_listener(id, addr, port);
     for child in listener.ready {

@@ -9,6 +9,7 @@
 
 mod close;
 mod connect;
+mod cookie;
 mod info;
 mod listen;
 mod options;
@@ -58,6 +59,8 @@ pub(crate) struct TcpSock {
     pub(crate) connecting: bool,
     /// The MSS of the path, as last told to the connection.
     pub(crate) path_mss: u16,
+    /// Segments sent again, as last counted.
+    pub(crate) resent: u32,
     /// What readiness was when the program was last woken.
     pub(crate) told: Readiness,
 }
@@ -82,6 +85,8 @@ pub(crate) struct Listener {
     pub(crate) half_open: Set<SockId>,
     /// Children that wait for accept(2), oldest first.
     pub(crate) ready: VecDeque<SockId>,
+    /// When the SYN queue was last full and a cookie was sent.
+    pub(crate) overflowed_at: Option<Instant>,
 }
 
 impl TcpSock {
@@ -95,6 +100,7 @@ impl TcpSock {
             parent: None,
             connecting: false,
             path_mss: 0,
+            resent: 0,
             told: Readiness::empty(),
         }
     }

@@ -35,8 +35,19 @@ pub(crate) fn pump(ns: &mut Netns, t: &mut Turn, id: SockId) {
         // An event (a child accepted, a time-out) may have queued an answer.
         transmit(ns, t, id);
     }
+    count_resent(ns, id);
     arm(ns, id);
     settle(ns, t, id);
+}
+
+/// `Tcp: RetransSegs`.
+fn count_resent(ns: &mut Netns, id: SockId) {
+    let Some(tcp) = ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut) else { return };
+    let Some(total) = tcp.connection().map(netspace_tcp::Connection::segments_resent) else { return };
+    let new = total.wrapping_sub(std::mem::replace(&mut tcp.resent, total));
+    if new > 0 {
+        ns.snmp.add(Counter::TcpRetransSegs, u64::from(new));
+    }
 }
 
 /// Sends what the connection has to send.

@@ -99,7 +99,7 @@ fn deliver(
     }
 }
 
-/// A segment of no connection: a listener may take it. `floor`: see [`listen::half_open`].
+/// A segment of no connection: a listener may take it. `floor`: see [`listen::receive`].
 pub(super) fn to_listener(
     ns: &mut Netns,
     t: &mut Turn,
@@ -157,16 +157,27 @@ fn to_connection(
     if let Some(reason) = listen::refuses(ns, t, id, &segment) {
         return Err(reason);
     }
+    let has_data = !segment.payload.is_empty();
+    let result = into_connection(ns, t, id, segment);
+    if has_data && result.is_ok() {
+        t.trace.at(t.now, ns.id, Point::SocketQueue, pkt);
+    }
+    result
+}
+
+/// Gives a segment to its connection.
+pub(super) fn into_connection(
+    ns: &mut Netns,
+    t: &mut Turn,
+    id: SockId,
+    segment: Segment,
+) -> Result<(), DropReason> {
     let Some(connection) =
         ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut).and_then(TcpSock::connection_mut)
     else {
         return Err(DropReason::TcpNoSocket);
     };
-    let has_data = !segment.payload.is_empty();
     let result = connection.receive(t.now, segment);
-    if has_data && result.is_ok() {
-        t.trace.at(t.now, ns.id, Point::SocketQueue, pkt);
-    }
     pump(ns, t, id);
     result
 }

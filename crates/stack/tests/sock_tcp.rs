@@ -1,0 +1,411 @@
+//! TCP as programs see it: between two hosts and on loopback.
+
+mod sock_common;
+
+use std::time::Duration;
+
+use netspace_base::{Bytes, DropReason, Pkt};
+use netspace_stack::Turn;
+use netspace_stack::sock::{
+    Connect, Family, How, Message, OptName, Readiness, RecvFlags, SockError, SockId, SockOpt, SockType,
+};
+use sock_common::{A, B, Net, pattern};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn state(net: &Net, n: usize, s: SockId) -> u8 {
+    net.host[n].tcp_info(s, net.t.now).map_or(0, |info| info.state)
+}
+
+#[test]
+fn handshake_data_and_close_over_a_link_for_both_families() {
+    for (bind, to) in [("0.0.0.0:80", "10.0.0.2:80"), ("[::]:80", "[fd00::2]:80")] {
+        let mut net = Net::new();
+        let l = net.listener(B, bind, 8);
+        let c = net.socket(A, sock_common::family_of(to), SockType::Stream);
+        assert_eq!(net.host[A].readiness(c), Readiness::OUT | Readiness::HUP);
+        assert_eq!(net.connect(A, c, to), Ok(Connect::InProgress));
+        assert_eq!(net.host[A].readiness(c), Readiness::empty());
+        assert_eq!(net.connect(A, c, to), Err(SockError::Already));
+        net.advance(MS);
+        assert!(net.woken.contains(&(A, c)) && net.woken.contains(&(B, l)));
+        assert_eq!(net.host[A].readiness(c), Readiness::OUT);
+        assert_eq!(net.connect(A, c, to), Ok(Connect::Done), "told once");
+        assert_eq!(net.connect(A, c, to), Err(SockError::IsConnected));
+        assert_eq!(net.host[B].readiness(l), Readiness::IN);
+        let (s, peer) = net.accept(B, l).unwrap();
+        assert_eq!(peer, net.host[A].local_addr(c).unwrap());
+        assert_eq!(net.host[B].local_addr(s).unwrap().to_string(), to);
+        assert_eq!(net.accept(B, l), Err(SockError::WouldBlock));
+
+        assert_eq!(net.send(A, c, b"ping"), Ok(4));
+        net.advance(MS);
+        assert_eq!(net.host[B].recv_queue_len(s), 4);
+        assert_eq!(net.recv_bytes(B, s).unwrap(), b"ping");
+        assert_eq!(net.recv_bytes(B, s), Err(SockError::WouldBlock));
+        net.send(B, s, b"pong").unwrap();
+        net.advance(MS);
+        assert_eq!(net.recv_bytes(A, c).unwrap(), b"pong");
+
+        net.close(A, c);
+        net.advance(MS * 50);
+        assert!(net.host[B].readiness(s).contains(Readiness::IN | Readiness::RDHUP));
+        assert!(net.recv(B, s).unwrap().is_empty(), "the end of the stream");
+        net.close(B, s);
+        net.advance(MS * 50);
+        let left = net.host[A].sockets(net.t.now);
+        assert_eq!(
+            left.iter().filter(|i| i.state == 6).count(),
+            1,
+            "TIME-WAIT at the side that closed first: {left:?}"
+        );
+        net.advance(Duration::from_secs(61));
+        assert!(net.host[A].sockets(net.t.now).is_empty());
+        assert_eq!(net.host[B].sockets(net.t.now).len(), 1, "the listener");
+        net.assert_ledger();
+    }
+}
+
+#[test]
+fn loopback_and_connect_to_self() {
+    let mut net = Net::new();
+    for to in ["127.0.0.1:8080", "[::1]:8080"] {
+        let l = net.listener(A, to, 8);
+        let c = net.socket(A, sock_common::family_of(to), SockType::Stream);
+        net.connect(A, c, to).unwrap();
+        net.settle();
+        let (s, _) = net.accept(A, l).unwrap();
+        let sent = net.send(A, c, &pattern(50_000)).unwrap();
+        let mut got = Vec::new();
+        while got.len() < sent {
+            net.advance(MS);
+            got.extend(net.recv_bytes(A, s).unwrap());
+        }
+        assert_eq!(got, pattern(50_000)[..sent]);
+        net.close(A, l);
+    }
+    // RFC 9293 §3.5, simultaneous open with itself: Linux allows it.
+    let s = net.tcp(A);
+    net.bind(A, s, "127.0.0.1:7777").unwrap();
+    net.connect(A, s, "127.0.0.1:7777").unwrap();
+    net.advance(MS * 10);
+    assert_eq!(state(&net, A, s), 1);
+    net.send(A, s, b"me").unwrap();
+    net.advance(MS * 10);
+    assert_eq!(net.recv_bytes(A, s).unwrap(), b"me");
+    net.assert_ledger();
+}
+
+#[test]
+fn nobody_listens() {
+    let mut net = Net::new();
+    for to in ["10.0.0.2:81", "127.0.0.1:81", "[fd00::2]:81"] {
+        let c = net.socket(A, sock_common::family_of(to), SockType::Stream);
+        net.connect(A, c, to).unwrap();
+        net.advance(MS);
+        assert!(net.woken.contains(&(A, c)));
+        assert!(
+            net.host[A]
+                .readiness(c)
+                .contains(Readiness::ERR | Readiness::HUP | Readiness::OUT | Readiness::IN)
+        );
+        assert_eq!(net.host[A].take_error(c), Some(SockError::ConnectionRefused));
+        assert_eq!(net.host[A].take_error(c), None);
+        // The socket can try again.
+        let l = net.listener(if to.starts_with("127") { A } else { B }, to, 1);
+        assert_eq!(
+            net.connect(A, c, to),
+            Err(SockError::ConnectionAborted),
+            "the failed attempt is told once"
+        );
+        assert_eq!(net.connect(A, c, to), Ok(Connect::InProgress));
+        net.advance(MS);
+        assert_eq!(state(&net, A, c), 1);
+        net.close(if to.starts_with("127") { A } else { B }, l);
+        net.close(A, c);
+        net.advance(MS * 10);
+    }
+}
+
+#[test]
+fn connect_to_nowhere_times_out_as_on_linux() {
+    let mut net = Net::new();
+    net.lose = Some(|pkt: &Pkt| pkt.copy_range(12, 2) == [8, 0]);
+    let l = net.listener(B, "0.0.0.0:80", 1);
+    let c = net.tcp(A);
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(Duration::from_secs(126));
+    assert_eq!(net.host[A].take_error(c), None, "six repetitions: 127 s");
+    net.advance(Duration::from_secs(3));
+    assert_eq!(net.host[A].take_error(c), Some(SockError::TimedOut));
+    net.close(B, l);
+    // No route at all is told at once.
+    let d = net.tcp(A);
+    assert_eq!(net.connect(A, d, "192.0.2.1:80"), Err(SockError::NetworkUnreachable));
+}
+
+#[test]
+fn a_full_accept_queue_makes_the_peer_wait() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 1);
+    let clients: Vec<SockId> = (0..5)
+        .map(|_| {
+            let c = net.tcp(A);
+            net.connect(A, c, "10.0.0.2:80").unwrap();
+            net.advance(MS * 2);
+            c
+        })
+        .collect();
+    // A backlog of 1 holds two; the others' SYNs are dropped.
+    let open = |net: &Net| clients.iter().filter(|&&c| state(net, A, c) == 1).count();
+    assert_eq!(open(&net), 2);
+    assert!(net.t.ledger.dropped(DropReason::TcpListenOverflow) >= 3);
+    for _ in 0..2 {
+        net.accept(B, l).unwrap();
+    }
+    net.advance(Duration::from_secs(4));
+    assert_eq!(open(&net), 4, "the repeated SYNs found room");
+    // With tcp_abort_on_overflow a completed handshake without room is reset.
+    for _ in 0..2 {
+        net.accept(B, l).unwrap();
+    }
+}
+
+#[test]
+fn a_reset_in_the_middle() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.send(A, c, b"unread").unwrap();
+    net.advance(MS);
+    // Closing with unread data resets (RFC 2525 §2.17).
+    net.close(B, s);
+    net.advance(MS);
+    assert!(net.host[A].readiness(c).contains(Readiness::ERR | Readiness::HUP));
+    assert_eq!(net.recv_bytes(A, c), Err(SockError::ConnectionReset));
+    assert_eq!(net.recv_bytes(A, c), Ok(Vec::new()));
+    assert_eq!(net.send(A, c, b"x"), Err(SockError::BrokenPipe));
+    // SO_LINGER zero does, too.
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.call(A, |ns, t| ns.set_option(t, c, SockOpt::Linger(Some(Duration::ZERO)))).unwrap();
+    net.close(A, c);
+    net.advance(MS);
+    assert_eq!(net.send(B, s, b"x"), Err(SockError::ConnectionReset));
+    assert!(net.host[A].sockets(net.t.now).is_empty(), "no TIME-WAIT after a reset");
+    net.assert_ledger();
+}
+
+#[test]
+fn half_close_lets_the_other_half_go_on() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.send(A, c, b"request").unwrap();
+    net.call(A, |ns, t| ns.shutdown(t, c, How::Write)).unwrap();
+    assert_eq!(net.send(A, c, b"x"), Err(SockError::BrokenPipe));
+    net.advance(MS * 50);
+    assert_eq!(net.recv_bytes(B, s).unwrap(), b"request");
+    assert!(net.recv(B, s).unwrap().is_empty());
+    assert_eq!(state(&net, A, c), 5, "FIN-WAIT-2");
+    assert_eq!(state(&net, B, s), 8, "CLOSE-WAIT");
+    net.send(B, s, b"answer").unwrap();
+    net.advance(MS * 50);
+    assert_eq!(net.recv_bytes(A, c).unwrap(), b"answer");
+    net.close(B, s);
+    net.advance(MS * 50);
+    assert!(net.recv(A, c).unwrap().is_empty());
+    assert!(net.host[A].readiness(c).contains(Readiness::HUP | Readiness::RDHUP | Readiness::IN));
+}
+
+#[test]
+fn closing_a_listener_resets_what_nobody_accepted() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let c = net.tcp(A);
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(MS);
+    net.close(B, l);
+    net.advance(MS);
+    assert_eq!(net.host[A].take_error(c), Some(SockError::ConnectionReset));
+    assert!(net.host[B].sockets(net.t.now).is_empty());
+    // shutdown(2) on a listener stops it as well.
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    net.call(B, |ns, t| ns.shutdown(t, l, How::Read)).unwrap();
+    assert_eq!(net.accept(B, l), Err(SockError::Invalid));
+}
+
+#[test]
+fn accepted_sockets_inherit_options() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    for option in
+        [SockOpt::TcpNoDelay(true), SockOpt::KeepAlive(true), SockOpt::IpTos(0x20), SockOpt::RcvBuf(9000)]
+    {
+        net.call(B, |ns, t| ns.set_option(t, l, option)).unwrap();
+    }
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    assert_eq!(net.call(B, |ns, t| ns.option(t, s, OptName::TcpNoDelay)), Ok(SockOpt::TcpNoDelay(true)));
+    assert_eq!(net.call(B, |ns, t| ns.option(t, s, OptName::IpTos)), Ok(SockOpt::IpTos(0x20)));
+    assert_eq!(net.call(B, |ns, t| ns.option(t, s, OptName::RcvBuf)), Ok(SockOpt::RcvBuf(18_000)));
+    assert_eq!(net.call(A, |ns, t| ns.option(t, c, OptName::IpMtu)), Ok(SockOpt::IpMtu(1500)));
+    let Ok(SockOpt::TcpInfo(info)) = net.call(A, |ns, t| ns.option(t, c, OptName::TcpInfo)) else { panic!() };
+    assert_eq!((info.state, info.pmtu, info.snd_mss), (1, 1500, 1448));
+    assert_eq!(info.options & 7, 7, "timestamps, SACK, window scaling");
+}
+
+/// Sends `len` bytes from a client on A to a server on B and checks them.
+fn transfer(net: &mut Net, len: usize) -> Duration {
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = {
+        let c = net.tcp(A);
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+        let start = net.t.now;
+        while net.host[B].readiness(l).is_empty() {
+            net.advance(MS);
+            assert!(net.t.now - start < Duration::from_secs(30));
+        }
+        (c, net.accept(B, l).unwrap().0)
+    };
+    let data = Bytes::from(pattern(len));
+    let (mut sent, mut got) = (0, Vec::with_capacity(len));
+    let start = net.t.now;
+    while got.len() < len {
+        while sent < len {
+            let message = Message { data: data.slice(sent..), ..Message::default() };
+            match net.call(A, |ns, t: &mut Turn| ns.send(t, c, message)) {
+                Ok(n) => sent += n,
+                Err(error) => {
+                    assert_eq!(error, SockError::WouldBlock);
+                    break;
+                }
+            }
+        }
+        net.advance(MS);
+        match net.recv_bytes(B, s) {
+            Ok(bytes) => got.extend(bytes),
+            Err(error) => assert_eq!(error, SockError::WouldBlock),
+        }
+        assert!(net.t.now - start < Duration::from_secs(600), "{} of {len} bytes", got.len());
+    }
+    assert!(got == data, "the bytes differ");
+    let time = net.t.now - start;
+    net.close(A, c);
+    net.close(B, s);
+    net.close(B, l);
+    net.advance(Duration::from_secs(5));
+    time
+}
+
+#[test]
+fn a_big_transfer() {
+    let mut net = Net::new();
+    transfer(&mut net, 20 << 20);
+    net.assert_ledger();
+}
+
+#[test]
+fn a_big_transfer_through_a_lossy_link() {
+    let mut net = Net::new();
+    net.loss = 20_000_000;
+    net.delay = MS * 2;
+    transfer(&mut net, 2 << 20);
+    let netstat = &net.host[A].snmp;
+    assert!(netstat.get(netspace_stack::snmp::Counter::TcpOutSegs) > 0);
+}
+
+#[test]
+fn many_connections() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 128);
+    for round in 0..10_000 {
+        let c = net.tcp(A);
+        net.connect(A, c, "10.0.0.2:80").unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        net.advance(Duration::from_micros(500));
+        let (s, _) = net.accept(B, l).unwrap();
+        net.close(A, c);
+        net.advance(Duration::from_micros(500));
+        net.close(B, s);
+        net.woken.clear();
+    }
+    net.advance(Duration::from_secs(1));
+    assert_eq!(net.host[A].sock_stat().time_wait, 10_000);
+    net.advance(Duration::from_secs(61));
+    assert_eq!(net.host[A].sock_stat(), netspace_stack::sock::SockStat::default());
+    assert_eq!(net.host[B].sock_stat().used, 1);
+    net.assert_ledger();
+}
+
+#[test]
+fn keepalive_notices_a_dead_peer() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, _s) = net.connection(A, B, l, "10.0.0.2:80");
+    for option in
+        [SockOpt::TcpKeepIdle(5), SockOpt::TcpKeepIntvl(1), SockOpt::TcpKeepCnt(3), SockOpt::KeepAlive(true)]
+    {
+        net.call(A, |ns, t| ns.set_option(t, c, option)).unwrap();
+    }
+    net.advance(Duration::from_secs(20));
+    assert_eq!(state(&net, A, c), 1, "the peer answers");
+    net.lose = Some(|_| true);
+    net.advance(Duration::from_secs(15));
+    assert_eq!(net.host[A].take_error(c), Some(SockError::TimedOut));
+}
+
+#[test]
+fn peek_and_urgent_data() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    let urgent = Message { data: Bytes::from_static(b"ab!"), oob: true, ..Message::default() };
+    net.call(A, |ns, t| ns.send(t, c, urgent)).unwrap();
+    net.send(A, c, b"cd").unwrap();
+    net.advance(MS * 2);
+    assert!(net.host[B].readiness(s).contains(Readiness::PRI));
+    let peek = RecvFlags { peek: true, ..RecvFlags::default() };
+    assert_eq!(net.call(B, |ns, t| ns.recv(t, s, 10, peek)).unwrap().data.concat(), b"ab");
+    assert_eq!(net.recv_bytes(B, s).unwrap(), b"ab");
+    let oob = RecvFlags { oob: true, ..RecvFlags::default() };
+    assert_eq!(net.call(B, |ns, t| ns.recv(t, s, 1, oob)).unwrap().data.concat(), b"!");
+    assert_eq!(net.recv_bytes(B, s).unwrap(), b"cd");
+}
+
+#[test]
+fn a_program_that_never_connected() {
+    let mut net = Net::new();
+    let s = net.tcp(A);
+    assert_eq!(net.send(A, s, b"x"), Err(SockError::BrokenPipe));
+    assert_eq!(net.recv_bytes(A, s), Err(SockError::NotConnected));
+    assert_eq!(net.call(A, |ns, t| ns.shutdown(t, s, How::Both)), Err(SockError::NotConnected));
+    assert_eq!(net.accept(A, s), Err(SockError::Invalid));
+    let u = net.udp(A);
+    assert_eq!(net.call(A, |ns, t| ns.listen(t, u, 1)), Err(SockError::OperationUnsupported));
+    assert_eq!(net.accept(A, u), Err(SockError::OperationUnsupported));
+    assert_eq!(
+        net.call(A, |ns, t| ns.socket(t, Family::Inet, SockType::Stream, 132)),
+        Err(SockError::ProtocolUnsupported)
+    );
+}
+
+#[test]
+fn time_wait_gives_its_names_to_a_newer_syn() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let c = net.tcp(A);
+    net.bind(A, c, "10.0.0.1:4000").unwrap();
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(MS * 2);
+    let (s, _) = net.accept(B, l).unwrap();
+    // The server closes first: TIME-WAIT is there.
+    net.close(B, s);
+    net.advance(MS * 50);
+    net.close(A, c);
+    net.advance(Duration::from_secs(2));
+    assert_eq!(net.host[B].sock_stat().time_wait, 1);
+    let c = net.tcp(A);
+    net.bind(A, c, "10.0.0.1:4000").unwrap();
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(MS * 2);
+    assert!(net.accept(B, l).is_ok());
+    assert_eq!(net.host[B].sock_stat().time_wait, 0);
+}
