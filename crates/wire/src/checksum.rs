@@ -26,10 +26,13 @@ pub fn sum(bytes: &[u8]) -> u32 {
         let v = u64::from_ne_bytes(*chunk);
         acc += (v & 0xffff_ffff) + (v >> 32);
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let v = u64::from_ne_bytes(last);
-    acc += (v & 0xffff_ffff) + (v >> 32);
+    let (words, rest) = rest.as_chunks::<2>();
+    for word in words {
+        acc += u64::from(u16::from_ne_bytes(*word));
+    }
+    if let [last] = rest {
+        acc += u64::from(u16::from_ne_bytes([*last, 0]));
+    }
     acc = (acc & 0xffff_ffff) + (acc >> 32);
     acc = (acc & 0xffff_ffff) + (acc >> 32);
     u32::from(u16::from_be(fold(acc as u32)))

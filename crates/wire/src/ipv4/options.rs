@@ -69,6 +69,9 @@ impl Ipv4Options {
     /// Reads options and checks that they are well formed. Errors name the offset in the IPv4 header. What follows an end
     /// of list is dropped.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
         if bytes.len() > OPTIONS_MAX {
             return Err(WireError::Length);
         }
