@@ -30,6 +30,8 @@ pub enum PktType {
     OtherHost,
     /// Made here.
     Outgoing,
+    /// A copy of a group or broadcast packet made here, on its way back in.
+    Loopback,
 }
 
 /// What is known about the transport checksum (Linux's `ip_summed`).

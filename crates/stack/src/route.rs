@@ -1,11 +1,14 @@
 //! Asking the routing tables the way out, for both families: what sockets use.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use netspace_base::{DevId, Instant};
 
 use crate::Netns;
-use crate::sock::{PmtuDiscover, SockError};
+use crate::sock::SockError;
 
 /// What a packet made here is to be routed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,8 +107,10 @@ pub struct SendInfo {
     pub ttl: Option<u8>,
     /// Type of service or traffic class.
     pub tos: u8,
-    /// Whether and against which MTU it may be fragmented.
-    pub pmtu: PmtuDiscover,
+    /// Whether routers (and this host) must not fragment it.
+    pub df: bool,
+    /// The MTU against which it is fragmented here; none: the path's.
+    pub mtu: Option<u32>,
     /// The device it must leave by.
     pub dev: Option<DevId>,
     /// The firewall mark.
@@ -131,7 +136,8 @@ impl SendInfo {
             protocol,
             ttl: None,
             tos: 0,
-            pmtu: PmtuDiscover::Want,
+            df: false,
+            mtu: None,
             dev: None,
             mark: 0,
             multicast_loop: true,
@@ -145,5 +151,78 @@ impl SendInfo {
     /// The question to the routing tables.
     pub(crate) fn query(&self, hash: u32) -> RouteQuery {
         RouteQuery { dst: self.dst, src: self.src, oif: self.dev, mark: self.mark, tos: self.tos, hash }
+    }
+}
+
+/// What was learnt about the way to one destination: a path MTU (RFC 1191, RFC 8201) or a better gateway (a redirect).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exception<A> {
+    /// The path MTU, and whether it fell below the least that is believed.
+    pub mtu: Option<(u32, bool)>,
+    /// The gateway that a redirect named.
+    pub gateway: Option<A>,
+    /// Until when it holds.
+    pub expires: Instant,
+}
+
+/// What was learnt about single destinations; bounded, the oldest goes first.
+#[derive(Debug)]
+pub(crate) struct Exceptions<A> {
+    map: HashMap<A, Exception<A>, FixedState>,
+}
+
+impl<A: Copy + Eq + Hash + Ord> Exceptions<A> {
+    /// Destinations remembered at most.
+    const MAX: usize = 8192;
+
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self { map: HashMap::with_hasher(FixedState::with_seed(hash_seed)) }
+    }
+
+    /// What holds for a destination at `now`.
+    #[inline]
+    pub(crate) fn get(&self, dst: &A, now: Instant) -> Option<&Exception<A>> {
+        if self.map.is_empty() {
+            return None;
+        }
+        self.map.get(dst).filter(|e| now < e.expires)
+    }
+
+    /// Notes something about a destination; what is not news stays.
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        dst: A,
+        expires: Instant,
+        change: impl FnOnce(&mut Exception<A>),
+    ) {
+        if self.map.len() >= Self::MAX && !self.map.contains_key(&dst) {
+            self.map.retain(|_, e| now < e.expires);
+            if self.map.len() >= Self::MAX
+                && let Some(oldest) = self.map.iter().min_by_key(|(a, e)| (e.expires, **a)).map(|(a, _)| *a)
+            {
+                self.map.remove(&oldest);
+            }
+        }
+        let fresh = Exception { mtu: None, gateway: None, expires };
+        let entry = self.map.entry(dst).or_insert(fresh);
+        if now >= entry.expires {
+            *entry = fresh;
+        }
+        entry.expires = expires;
+        change(entry);
+    }
+
+    /// Forgets all that `keep` does not accept.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&A, &mut Exception<A>) -> bool) {
+        self.map.retain(keep);
+    }
+
+    /// All that holds at `now`, by destination.
+    pub(crate) fn list(&self, now: Instant) -> Vec<(A, Exception<A>)> {
+        let mut all: Vec<_> =
+            self.map.iter().filter(|(_, e)| now < e.expires).map(|(a, e)| (*a, *e)).collect();
+        all.sort_unstable_by_key(|(a, _)| *a);
+        all
     }
 }

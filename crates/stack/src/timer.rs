@@ -4,8 +4,8 @@ use netspace_base::DevId;
 
 use crate::ip::reassemble::FragKey4;
 use crate::ip6::reassemble::FragKey6;
-use crate::sock::SockTimer;
 use crate::neigh::NeighId;
+use crate::sock::SockTimer;
 
 /// What is due when a timer of [`crate::Netns`] fires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

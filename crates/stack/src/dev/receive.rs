@@ -1,0 +1,138 @@
+//! From the link to the protocols: ring, poll, ingress.
+
+use netspace_base::{DevId, DropReason, Pkt, PktType, Point};
+use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetRepr};
+
+use crate::netns::Reentry;
+use crate::{Netns, Step, Stop, Tap, Turn};
+
+/// A frame comes off the link into the receive ring.
+pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) -> Step {
+    pkt.dev = dev;
+    pkt.pkt_type = PktType::Host;
+    pkt.received_at = t.now;
+    pkt.mark = 0;
+    pkt.set_mac_header();
+    let Some(device) = ns.dev.get_mut(dev).filter(|d| d.is_running()) else {
+        return Err(Stop::Drop(pkt, DropReason::DevDown));
+    };
+    if device.ring.len() >= device.ring_limit {
+        device.stats.rx_dropped += 1;
+        return Err(Stop::Drop(pkt, DropReason::RxRingFull));
+    }
+    t.trace.at(t.now, ns.id, Point::RingReceive, &pkt);
+    device.ring.push_back(pkt);
+    if !device.scheduled {
+        device.scheduled = true;
+        ns.dev.poll.push_back(dev);
+    }
+    Err(Stop::Taken)
+}
+
+/// Takes up to `budget` frames from one device's ring, at most the device's weight; tells how many.
+pub(crate) fn poll(ns: &mut Netns, t: &mut Turn, dev: DevId, budget: usize) -> usize {
+    let quota = budget.min(ns.sysctl.core.dev_weight as usize);
+    let mut done = 0;
+    while done < quota {
+        let Some(device) = ns.dev.get_mut(dev) else { return done };
+        let Some(pkt) = device.ring.pop_front() else { break };
+        done += 1;
+        let step = frame(ns, t, pkt);
+        ns.finish(t, step);
+    }
+    let Some(device) = ns.dev.get_mut(dev) else { return done };
+    device.scheduled = !device.ring.is_empty();
+    if device.scheduled {
+        ns.dev.poll.push_back(dev);
+    }
+    done
+}
+
+/// Ingress: a frame with its Ethernet header in front enters the stack at its device.
+fn frame(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
+    t.trace.at(t.now, ns.id, Point::DevReceive, &pkt);
+    let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
+    device.stats.rx_packets += 1;
+    device.stats.rx_bytes += pkt.len() as u64;
+    if device.capture {
+        tap(t, ns.id, pkt.dev, false, &pkt);
+    }
+    let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
+    if !pkt.pull_linear(netspace_wire::ethernet::HEADER_LEN) {
+        device.stats.rx_errors += 1;
+        return Err(Stop::Drop(pkt, DropReason::EthTruncated));
+    }
+    if device.master.is_some() {
+        return super::bridge::receive(ns, t, pkt);
+    }
+    ingress(ns, t, pkt)
+}
+
+/// A frame is for the device in `pkt.dev` itself: whose is it, and which protocol takes it?
+pub(crate) fn ingress(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
+    let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
+    let Ok((eth, len)) = EthernetRepr::parse(pkt.data()) else {
+        return Err(Stop::Drop(pkt, DropReason::EthTruncated));
+    };
+    pkt.pkt_type = if eth.dst.is_broadcast() {
+        PktType::Broadcast
+    } else if eth.dst.is_multicast() {
+        device.stats.multicast += 1;
+        PktType::Multicast
+    } else if eth.dst.0 == device.mac {
+        PktType::Host
+    } else {
+        PktType::OtherHost
+    };
+    if pkt.pkt_type == PktType::Multicast && !device.takes_group(eth.dst.0) {
+        return Err(Stop::Drop(pkt, DropReason::GroupNotJoined));
+    }
+    if pkt.pkt_type == PktType::OtherHost {
+        return Err(Stop::Drop(pkt, DropReason::OtherHost));
+    }
+    pkt.protocol = eth.ethertype;
+    pkt.pull(len);
+    pkt.set_network_header();
+    by_ethertype(ns, t, pkt)
+}
+
+/// Hands a packet (network header in front) to its protocol.
+pub(crate) fn by_ethertype(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
+    match pkt.protocol {
+        ETHERTYPE_IPV4 => crate::ip::receive::receive(ns, t, pkt),
+        ETHERTYPE_IPV6 => crate::ip6::receive::receive(ns, t, pkt),
+        ETHERTYPE_ARP => crate::neigh::arp::receive(ns, t, pkt),
+        _ => {
+            if let Some(device) = ns.dev.get_mut(pkt.dev) {
+                device.stats.rx_dropped += 1;
+            }
+            Err(Stop::Drop(pkt, DropReason::UnknownEtherType))
+        }
+    }
+}
+
+/// What waits in the backlog goes on where it was put off.
+pub(crate) fn reenter(ns: &mut Netns, t: &mut Turn, how: Reentry, mut pkt: Box<Pkt>) -> Step {
+    match how {
+        Reentry::Loopback => {
+            pkt.received_at = t.now;
+            t.trace.at(t.now, ns.id, Point::DevReceive, &pkt);
+            let Some(device) = ns.dev.get_mut(pkt.dev) else {
+                return Err(Stop::Drop(pkt, DropReason::DevDown));
+            };
+            device.stats.rx_packets += 1;
+            device.stats.rx_bytes += pkt.len() as u64;
+            if device.capture {
+                tap(t, ns.id, pkt.dev, false, &pkt);
+            }
+            ingress(ns, t, pkt)
+        }
+        Reentry::Bridged => ingress(ns, t, pkt),
+        Reentry::Looped => by_ethertype(ns, t, pkt),
+    }
+}
+
+/// Copies a frame for whoever captures on the device.
+pub(crate) fn tap(t: &mut Turn, ns: netspace_base::NsId, dev: DevId, outgoing: bool, pkt: &Pkt) {
+    t.taps.push(Tap { at: t.now, ns, dev, outgoing, frame: Box::new(pkt.clone()) });
+}

@@ -1,0 +1,60 @@
+//! From the protocols to the link: the transmit path of a device.
+
+use netspace_base::{DropReason, Pkt, PktType, Point};
+use netspace_wire::ethernet::HEADER_LEN;
+
+use super::DevKind;
+use super::receive::tap;
+use crate::netns::Reentry;
+use crate::{Effect, Netns, Step, Stop, Turn};
+
+/// Sends a frame (Ethernet header in front) by the device in `pkt.dev`.
+pub(crate) fn send(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
+    pkt.set_mac_header();
+    let Some(device) = ns.dev.get_mut(pkt.dev).filter(|d| d.is_up()) else {
+        return Err(Stop::Drop(pkt, DropReason::DevDown));
+    };
+    if !device.carrier {
+        device.stats.tx_dropped += 1;
+        return Err(Stop::Drop(pkt, DropReason::NoCarrier));
+    }
+    // A packet in a device's MTU; large segments are cut where the link wants frames.
+    if pkt.gso.is_none() && pkt.len() > device.mtu as usize + HEADER_LEN {
+        device.stats.tx_errors += 1;
+        return Err(Stop::Drop(pkt, DropReason::FrameTooLong));
+    }
+    if pkt.gso.is_some() && !device.offload && !matches!(device.kind, DevKind::Loopback) {
+        return cut(ns, t, pkt);
+    }
+    device.stats.tx_packets += 1;
+    device.stats.tx_bytes += pkt.len() as u64;
+    t.trace.at(t.now, ns.id, Point::DevSend, &pkt);
+    if device.capture {
+        tap(t, ns.id, pkt.dev, true, &pkt);
+    }
+    match device.kind {
+        DevKind::LinkEnd => {
+            t.ledger.sent += 1;
+            t.effects.push(Effect::Xmit { dev: pkt.dev, pkt });
+            Err(Stop::Taken)
+        }
+        DevKind::Loopback => {
+            pkt.pkt_type = PktType::Host;
+            ns.reenter_later(pkt, Reentry::Loopback)
+        }
+        DevKind::Bridge(_) => super::bridge::send(ns, t, pkt),
+        DevKind::Dummy => Ok(pkt),
+    }
+}
+
+/// Cuts a large segment into frames and sends each.
+fn cut(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
+    t.trace.at(t.now, ns.id, Point::GsoCut, &pkt);
+    let frames = netspace_wire::gso::cut(pkt);
+    t.ledger.created += frames.len().saturating_sub(1) as u64;
+    for frame in frames {
+        let step = send(ns, t, frame);
+        ns.finish(t, step);
+    }
+    Err(Stop::Taken)
+}

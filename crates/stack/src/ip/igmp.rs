@@ -1,0 +1,243 @@
+//! IGMP (RFC 3376; RFC 2236, RFC 1112 towards older queriers): this host's group memberships on a link.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use netspace_base::{ChecksumState, DevId, DropReason, Duration, Pkt, Point};
+use netspace_wire::MacAddr;
+use netspace_wire::igmp::{ALL_ROUTERS, ALL_SYSTEMS, ALL_V3_ROUTERS, GroupRecord, IgmpRepr, RecordKind};
+use netspace_wire::ipv4::Ipv4Options;
+use netspace_wire::protocol;
+
+use crate::l4::{self, Arrival};
+use crate::membership::{Due, Groups, within};
+use crate::route::SendInfo;
+use crate::sock::SockError;
+use crate::{Netns, Step, Stop, TimerKey, Turn};
+
+/// The IPv4 groups of a device.
+pub type Groups4 = Groups<Ipv4Addr>;
+
+/// How long an older querier is believed to be there.
+const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(400);
+/// The time within which a version 1 query is answered.
+const V1_RESPONSE: Duration = Duration::from_secs(10);
+
+impl Groups4 {
+    /// Whether a group's Ethernet address belongs to one of these.
+    pub(crate) fn has_mac(&self, mac: [u8; 6]) -> bool {
+        self.iter().any(|g| MacAddr::multicast_v4(g.addr).0 == mac)
+    }
+}
+
+/// Joins a group on a device; the link's routers are told.
+pub(crate) fn join(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) -> Result<(), SockError> {
+    let device = ns.dev.get_mut(dev).ok_or(SockError::NoDevice)?;
+    let first = device.groups4.join(group).ok_or(SockError::NoBuffers)?;
+    if first && device.is_up() {
+        changed(ns, t, dev, group, true);
+    }
+    Ok(())
+}
+
+/// Leaves a group on a device; after the last user the link's routers are told.
+pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) {
+    let Some(device) = ns.dev.get_mut(dev) else { return };
+    let Some(last) = device.groups4.leave(group) else { return };
+    if !device.is_up() {
+        return;
+    }
+    if version(ns, t, dev) == 3 {
+        changed(ns, t, dev, group, false);
+    } else if version(ns, t, dev) == 2 && last.reporter && is_reported(ns, dev, group) {
+        send(ns, t, dev, ALL_ROUTERS, &IgmpRepr::Leave { group });
+    }
+}
+
+fn version(ns: &Netns, t: &Turn, dev: DevId) -> u8 {
+    let Some(device) = ns.dev.get(dev) else { return 3 };
+    let forced = device.conf.v4.force_igmp_version.max(ns.sysctl.all4.force_igmp_version);
+    device.groups4.version(t.now, 3, forced)
+}
+
+/// All systems are never reported, groups of the link only where that is asked for, nothing on loopback.
+fn is_reported(ns: &Netns, dev: DevId, group: Ipv4Addr) -> bool {
+    let link_local = group.octets()[..3] == [224, 0, 0];
+    group != ALL_SYSTEMS
+        && (!link_local || ns.sysctl.net4.igmp_link_local_mcast_reports != 0)
+        && ns.dev.get(dev).is_some_and(|d| d.is_up() && !d.is_loopback() && d.master.is_none())
+}
+
+/// The first report of a change goes at once; repetitions follow.
+fn changed(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr, joined: bool) {
+    if !is_reported(ns, dev, group) {
+        return;
+    }
+    let times = ns.sysctl.net4.igmp_qrv.max(1) as u32;
+    report_change(ns, t, dev, group, joined, times);
+}
+
+fn report_change(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr, joined: bool, times: u32) {
+    let speaks_v3 = version(ns, t, dev) == 3;
+    let Some(device) = ns.dev.get_mut(dev) else { return };
+    let interval = if speaks_v3 {
+        device.conf.v4.igmpv3_unsolicited_report_interval
+    } else {
+        device.conf.v4.igmpv2_unsolicited_report_interval
+    };
+    if times > 1 {
+        let wait = within(&mut ns.rng, Duration::from_millis(interval as u64));
+        let what = if joined { Due::Joined(group, times - 1) } else { Due::Left(group, times - 1) };
+        put_off(ns, t, dev, wait, what);
+    }
+    if speaks_v3 {
+        let kind = if joined { RecordKind::ToExclude } else { RecordKind::ToInclude };
+        let records = vec![GroupRecord { kind, group, sources: Vec::new() }];
+        send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records });
+    } else if joined {
+        report_one(ns, t, dev, group);
+    }
+}
+
+fn put_off(ns: &mut Netns, t: &Turn, dev: DevId, wait: Duration, what: Due<Ipv4Addr>) {
+    let at = t.now + wait;
+    if ns.dev.get_mut(dev).is_some_and(|d| d.groups4.report_at(at, what)) {
+        ns.timers.set(at, TimerKey::Igmp(dev));
+    }
+}
+
+/// Reports are due.
+pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+    let Some(device) = ns.dev.get_mut(dev) else { return };
+    for due in device.groups4.take_due(t.now) {
+        match due {
+            Due::All => report_all(ns, t, dev),
+            Due::One(group) => report_one(ns, t, dev, group),
+            Due::Joined(group, times) => report_change(ns, t, dev, group, true, times),
+            Due::Left(group, times) => report_change(ns, t, dev, group, false, times),
+        }
+    }
+}
+
+/// One report of all groups (version 3's answer to a general query).
+fn report_all(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+    let groups: Vec<Ipv4Addr> =
+        ns.dev.get(dev).map(|d| d.groups4.iter().map(|g| g.addr).collect()).unwrap_or_default();
+    let record = |group| GroupRecord { kind: RecordKind::IsExclude, group, sources: Vec::new() };
+    let records: Vec<_> = groups.into_iter().filter(|g| is_reported(ns, dev, *g)).map(record).collect();
+    // 8 bytes each behind an 8-byte header: what fits into one packet of any MTU that Ethernet has.
+    for records in records.chunks(150) {
+        send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records: records.to_vec() });
+    }
+}
+
+/// A report about one group, in the version that the link speaks.
+fn report_one(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) {
+    let member = ns.dev.get(dev).is_some_and(|d| d.groups4.is_member(group));
+    if !member || !is_reported(ns, dev, group) {
+        return;
+    }
+    if let Some(device) = ns.dev.get_mut(dev) {
+        device.groups4.reported(group, true);
+    }
+    match version(ns, t, dev) {
+        1 => send(ns, t, dev, group, &IgmpRepr::ReportV1 { group }),
+        2 => send(ns, t, dev, group, &IgmpRepr::ReportV2 { group }),
+        _ => {
+            let records = vec![GroupRecord { kind: RecordKind::IsExclude, group, sources: Vec::new() }];
+            send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records });
+        }
+    }
+}
+
+fn send(ns: &mut Netns, t: &mut Turn, dev: DevId, dst: Ipv4Addr, repr: &IgmpRepr) {
+    let mut pkt = t.new_pkt();
+    let mut bytes = vec![0; repr.header_len()];
+    repr.emit(&mut bytes);
+    pkt.append(&bytes);
+    pkt.checksum = ChecksumState::Unnecessary;
+    pkt.protocol = netspace_wire::ethernet::ETHERTYPE_IPV4;
+    let info = SendInfo {
+        dev: Some(dev),
+        ttl: Some(1),
+        tos: 0xc0,
+        df: true,
+        multicast_loop: false,
+        options: Ipv4Options::ROUTER_ALERT.as_bytes().to_vec(),
+        ..SendInfo::new(dst.into(), protocol::IGMP)
+    };
+    let _ = super::send(ns, t, pkt, &info);
+}
+
+/// Takes an IGMP message (data = IGMP header on).
+pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: &Arrival) -> Step {
+    l4::raw_deliver(ns, t, &pkt, arrival);
+    t.trace.at(t.now, ns.id, Point::IcmpReceive, &pkt);
+    pkt.linearize();
+    let Ok((repr, _)) = IgmpRepr::parse(pkt.data()) else {
+        return Err(Stop::Drop(pkt, DropReason::IgmpMalformed));
+    };
+    match repr {
+        IgmpRepr::Query { max_response_ds, group, v3 } => {
+            query(ns, t, pkt.dev, max_response_ds, group, v3.is_some());
+        }
+        // Another member has answered: versions 1 and 2 then keep silent (RFC 2236 §3).
+        IgmpRepr::ReportV1 { group } | IgmpRepr::ReportV2 { group } => {
+            let ours = matches!(arrival.src, IpAddr::V4(src) if super::addr::is_local(ns, src));
+            let older = version(ns, t, pkt.dev) < 3;
+            if let Some(device) = ns.dev.get_mut(pkt.dev).filter(|_| older && !ours) {
+                device.groups4.reported(group, false);
+            }
+        }
+        IgmpRepr::Leave { .. } | IgmpRepr::ReportV3 { .. } => {}
+    }
+    Ok(pkt)
+}
+
+/// A router asks who is a member (RFC 3376 §5.2).
+fn query(ns: &mut Netns, t: &mut Turn, dev: DevId, max_response_ds: u32, group: Ipv4Addr, v3: bool) {
+    let asked = if max_response_ds == 0 {
+        V1_RESPONSE
+    } else {
+        Duration::from_millis(u64::from(max_response_ds) * 100)
+    };
+    if !v3 {
+        let version = if max_response_ds == 0 { 1 } else { 2 };
+        if let Some(device) = ns.dev.get_mut(dev) {
+            device.groups4.heard_older(version, t.now + OLDER_QUERIER_PRESENT);
+        }
+    }
+    let speaks_v3 = version(ns, t, dev) == 3;
+    let groups: Vec<Ipv4Addr> =
+        ns.dev.get(dev).map(|d| d.groups4.iter().map(|g| g.addr).collect()).unwrap_or_default();
+    if group.is_unspecified() && speaks_v3 {
+        let wait = within(&mut ns.rng, asked);
+        put_off(ns, t, dev, wait, Due::All);
+        return;
+    }
+    for member in groups.into_iter().filter(|g| group.is_unspecified() || *g == group) {
+        if is_reported(ns, dev, member) {
+            let wait = within(&mut ns.rng, asked);
+            put_off(ns, t, dev, wait, Due::One(member));
+        }
+    }
+}
+
+/// The device came up: all systems is joined, and what was joined before is reported.
+pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+    let Some(device) = ns.dev.get_mut(dev) else { return };
+    if !device.groups4.is_member(ALL_SYSTEMS) {
+        let _ = device.groups4.join(ALL_SYSTEMS);
+    }
+    let groups: Vec<Ipv4Addr> = device.groups4.iter().map(|g| g.addr).collect();
+    for group in groups {
+        changed(ns, t, dev, group, true);
+    }
+}
+
+/// The device went down: nothing is reported any more.
+pub(crate) fn device_down(ns: &mut Netns, dev: DevId) {
+    if let Some(device) = ns.dev.get_mut(dev) {
+        device.groups4.reset();
+        let _ = device.groups4.leave(ALL_SYSTEMS);
+    }
+}

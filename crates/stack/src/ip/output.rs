@@ -1,0 +1,52 @@
+//! An IPv4 packet leaves: fragments if it must, then its next hop's Ethernet address.
+
+use std::net::Ipv4Addr;
+
+use netspace_base::{Pkt, Point};
+use netspace_wire::MacAddr;
+use netspace_wire::protocol;
+
+use crate::neigh::{self, To};
+use crate::snmp::Counter;
+use crate::{Netns, RouteKind, Step, Turn};
+
+/// Sends a packet (network header in front, `pkt.dev` the device) to the next hop `via`.
+pub(crate) fn output(
+    ns: &mut Netns,
+    t: &mut Turn,
+    pkt: Box<Pkt>,
+    kind: RouteKind,
+    via: Ipv4Addr,
+    mtu: u32,
+) -> Step {
+    let to = match kind {
+        RouteKind::Broadcast => To::Mac(MacAddr::BROADCAST),
+        RouteKind::Multicast => To::Mac(MacAddr::multicast_v4(via)),
+        RouteKind::Unicast | RouteKind::Local => To::Hop(via.into()),
+    };
+    ns.snmp.inc(Counter::IpOutTransmits);
+    ns.snmp.add(Counter::IpExtOutOctets, pkt.len() as u64);
+    if wire_len(&pkt) <= mtu as usize {
+        return neigh::output(ns, t, pkt, to);
+    }
+    t.trace.at(t.now, ns.id, Point::Fragment, &pkt);
+    super::fragment::fragment(ns, t, pkt, mtu, to)
+}
+
+/// The length of the largest IP packet that this one becomes on the wire: a large segment's pieces count, not its whole.
+pub(crate) fn wire_len(pkt: &Pkt) -> usize {
+    let Some(gso) = pkt.gso else { return pkt.len() };
+    let network = pkt.network_header_len();
+    let transport = match pkt.transport_header() {
+        header if header.len() > 12 && is_tcp(pkt) => usize::from(header[12] >> 4) * 4,
+        _ => 8,
+    };
+    network + transport + usize::from(gso.size)
+}
+
+fn is_tcp(pkt: &Pkt) -> bool {
+    pkt.gso.is_some_and(|gso| gso.kind == netspace_base::GsoKind::Tcp) || {
+        let header = pkt.network_header();
+        header.get(9) == Some(&protocol::TCP)
+    }
+}

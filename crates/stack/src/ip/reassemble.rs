@@ -1,0 +1,92 @@
+//! An IPv4 fragment joins its packet (RFC 791 §3.2, RFC 1122 §3.3.2).
+
+use std::net::Ipv4Addr;
+
+use netspace_base::{DevId, DropReason, Duration, Pkt, Point};
+use netspace_wire::ipv4::Ipv4Repr;
+
+use crate::icmp::{self, Error};
+use crate::reassembly::{Joined, Piece, Reassembly};
+use crate::snmp::Counter;
+use crate::{Netns, Step, Stop, TimerKey, Turn};
+
+/// What names the packet that a fragment belongs to; devices are told apart, as Linux does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FragKey4 {
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    protocol: u8,
+    id: u16,
+    dev: DevId,
+}
+
+/// IPv4 packets that wait for their other fragments.
+pub type Reassembly4 = Reassembly<FragKey4>;
+
+/// Adds a fragment (data = payload, network header marked); the whole packet, when it was the last that was missing.
+pub(crate) fn reassemble(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, ip: &Ipv4Repr) -> Step {
+    ns.snmp.inc(Counter::IpReasmReqds);
+    t.trace.at(t.now, ns.id, Point::Reassemble, &pkt);
+    let len = pkt.len();
+    let end = usize::from(ip.fragment_offset) + len;
+    if len == 0 || end > 0xffff - 20 || (ip.more_fragments && !len.is_multiple_of(8)) {
+        return Err(Stop::Drop(pkt, DropReason::ReassemblyOverlap));
+    }
+    let key = FragKey4 { src: ip.src, dst: ip.dst, protocol: ip.protocol, id: ip.id, dev: pkt.dev };
+    let high_thresh = ns.sysctl.net4.ipfrag_high_thresh as usize;
+    let deadline = t.now + Duration::from_secs(ns.sysctl.net4.ipfrag_time as u64);
+    let timers = &mut ns.timers;
+    let piece = Piece { offset: u32::from(ip.fragment_offset), more: ip.more_fragments, tos: ip.tos, pkt };
+    let joined = ns.ip.reassembly.add(key, piece, high_thresh, || timers.set(deadline, TimerKey::Frag4(key)));
+    match joined {
+        Joined::Waiting => Err(Stop::Taken),
+        Joined::Duplicate(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyDuplicate)),
+        Joined::NoMemory(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyMemory)),
+        Joined::Overlap(pieces, timer) => {
+            ns.timers.cancel(timer);
+            ns.snmp.inc(Counter::IpExtReasmOverlaps);
+            ns.drop_together(t, pieces, DropReason::ReassemblyOverlap)
+        }
+        Joined::Whole { mut pkt, others, timer, tos } => {
+            ns.timers.cancel(timer);
+            t.ledger.delivered += others;
+            ns.snmp.inc(Counter::IpReasmOks);
+            rewrite_header(&mut pkt, tos);
+            Ok(pkt)
+        }
+    }
+}
+
+/// The whole packet's header: its length, no fragment, congestion marks of all fragments (RFC 3168 §5.3).
+fn rewrite_header(pkt: &mut Pkt, ecn: u8) {
+    let back = pkt.since_network_header();
+    let payload = pkt.len();
+    pkt.unpull(back);
+    if let Ok((mut ip, len)) = Ipv4Repr::parse_quoted(pkt.data()) {
+        ip.fragment_offset = 0;
+        ip.more_fragments = false;
+        ip.total_len = (len + payload).min(0xffff) as u16;
+        if ecn == 3 && ip.tos & 3 != 0 {
+            ip.tos |= 3;
+        }
+        if ip.header_len() == len {
+            ip.emit(&mut pkt.data_mut()[..len]);
+        }
+    }
+    pkt.pull(back);
+}
+
+/// Some fragments did not come in time: the sender is told if the first one did (RFC 792, "time exceeded").
+pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, key: &FragKey4) {
+    let tell = ns.ip.reassembly.has_first(key);
+    let pieces = ns.ip.reassembly.remove(key);
+    if let Some(first) = pieces.first().filter(|_| tell) {
+        let mut quoted = first.clone();
+        let back = quoted.since_network_header();
+        quoted.unpull(back);
+        icmp::send_error(ns, t, &quoted, Error::ReassemblyTime);
+    }
+    ns.snmp.inc(Counter::IpReasmFails);
+    let step = ns.drop_together(t, pieces, DropReason::ReassemblyTimeout);
+    ns.finish(t, step);
+}

@@ -1,0 +1,101 @@
+//! An IPv6 packet is for this host: extension headers, fragments, then its protocol takes it.
+
+use std::net::IpAddr;
+
+use netspace_base::{DropReason, Pkt, Point};
+use netspace_wire::ipv6::ext::{Chain, ChainError, is_extension};
+use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr, NEXT_HEADER_OFFSET};
+use netspace_wire::protocol;
+
+use crate::icmp::{self, Error};
+use crate::l4::{self, Arrival, Cast};
+use crate::snmp::Counter;
+use crate::{Netns, Step, Stop, Turn};
+
+/// Bytes of headers that are looked at without moving more into the linear area.
+const USUAL_HEADERS: usize = 128;
+
+/// Takes a packet for this host (network header in front).
+pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6Repr, cast: Cast) -> Step {
+    let mut upper = upper_layer(ns, t, &mut pkt, ip, cast);
+    if let Ok(chain) = upper
+        && let Some((fragment, _)) = chain.fragment.filter(|(f, _)| !f.is_atomic())
+    {
+        pkt = super::reassemble::reassemble(ns, t, pkt, ip, &chain, fragment)?;
+        upper = upper_layer(ns, t, &mut pkt, ip, cast);
+        // A fragment within a reassembled packet is an attack, not a packet.
+        if upper.is_ok_and(|c| c.fragment.is_some_and(|(f, _)| !f.is_atomic())) {
+            return Err(Stop::Drop(pkt, DropReason::Ip6Extension));
+        }
+    }
+    let Ok(chain) = upper else { return Err(Stop::Drop(pkt, DropReason::Ip6Extension)) };
+    ns.snmp.inc(Counter::Ip6InDelivers);
+    t.trace.at(t.now, ns.id, Point::Deliver, &pkt);
+    let arrival = Arrival {
+        src: IpAddr::V6(ip.src),
+        dst: IpAddr::V6(ip.dst),
+        local: IpAddr::V6(local_address(ns, &pkt, ip, cast)),
+        protocol: chain.protocol,
+        ttl: ip.hop_limit,
+        tos: ip.traffic_class,
+        dev: pkt.dev,
+        cast,
+    };
+    if !pkt.pull_linear(chain.offset) {
+        return Err(Stop::Drop(pkt, DropReason::IpTruncated));
+    }
+    pkt.pull(chain.offset);
+    pkt.set_transport_header();
+    match arrival.protocol {
+        protocol::ICMPV6 => super::icmp::receive(ns, t, pkt, &arrival),
+        protocol::NO_NEXT => Ok(pkt),
+        _ => l4::deliver(ns, t, pkt, &arrival),
+    }
+}
+
+/// Walks the extension headers; refused ones are answered as they ask for.
+fn upper_layer(
+    ns: &mut Netns,
+    t: &mut Turn,
+    pkt: &mut Box<Pkt>,
+    ip: &Ipv6Repr,
+    cast: Cast,
+) -> Result<Chain, ()> {
+    let next = pkt.data()[NEXT_HEADER_OFFSET];
+    if !is_extension(next) {
+        return Ok(Chain {
+            protocol: next,
+            offset: HEADER_LEN,
+            protocol_at: NEXT_HEADER_OFFSET,
+            fragment: None,
+            router_alert: None,
+            unfragmentable_len: HEADER_LEN,
+            unfragmentable_next_at: NEXT_HEADER_OFFSET,
+        });
+    }
+    let usual = pkt.len().min(USUAL_HEADERS);
+    let _ = pkt.pull_linear(usual);
+    let mut parsed = Chain::parse(pkt.data());
+    if parsed == Err(ChainError::Truncated) && !pkt.frags().is_empty() {
+        pkt.linearize();
+        parsed = Chain::parse(pkt.data());
+    }
+    parsed.map_err(|error| match error {
+        ChainError::Problem { code, pointer, unless_multicast } => {
+            if cast != Cast::Multicast {
+                icmp::send_error(ns, t, pkt, Error::ParameterProblem { code, pointer });
+            } else if !unless_multicast && code == 2 {
+                super::icmp::send_problem_to_group(ns, t, pkt, ip, pointer);
+            }
+        }
+        ChainError::Drop | ChainError::Truncated => {}
+    })
+}
+
+/// The address of ours that the packet came to: for a group, one of the receiving device.
+fn local_address(ns: &Netns, pkt: &Pkt, ip: &Ipv6Repr, cast: Cast) -> std::net::Ipv6Addr {
+    if cast == Cast::Unicast {
+        return ip.dst;
+    }
+    super::addr::select_source(ns, pkt.dev, ip.src).unwrap_or(ip.dst)
+}

@@ -1,0 +1,69 @@
+//! An IPv6 packet comes in: its header is checked, its way decided.
+
+use netspace_base::{DropReason, Pkt, PktType, Point};
+use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
+use netspace_wire::protocol;
+
+use super::route::{Refusal, RouteIn, route_in};
+use crate::icmp;
+use crate::l4::Cast;
+use crate::snmp::Counter;
+use crate::{Netns, Step, Stop, Turn};
+
+/// Takes a packet (network header in front): header, route; then deliver or forward.
+pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
+    ns.snmp.inc(Counter::Ip6InReceives);
+    ns.snmp.add(Counter::Ip6InOctets, pkt.len() as u64);
+    t.trace.at(t.now, ns.id, Point::IpReceive, &pkt);
+    if !super::is_enabled(ns, pkt.dev) {
+        return Err(Stop::Drop(pkt, DropReason::Ip6Disabled));
+    }
+    if !pkt.pull_linear(HEADER_LEN) {
+        return Err(Stop::Drop(pkt, DropReason::IpTruncated));
+    }
+    let Ok((ip, _)) = Ipv6Repr::parse(pkt.data()) else { return Err(Stop::Drop(pkt, DropReason::Ip6Header)) };
+    let len = HEADER_LEN + usize::from(ip.payload_len);
+    // Jumbograms (length 0 with a jumbo option) are not taken.
+    if len > pkt.len() || (ip.payload_len == 0 && ip.next_header == protocol::HOP_BY_HOP) {
+        return Err(Stop::Drop(pkt, DropReason::IpTruncated));
+    }
+    pkt.truncate(len);
+    count_ecn(ns, ip.traffic_class);
+    // RFC 4443 and Linux: a unicast packet must not have come in a group's frame where that is asked for.
+    let group_frame = matches!(pkt.pkt_type, PktType::Multicast | PktType::Broadcast);
+    if group_frame && !ip.dst.is_multicast() && drops_unicast_in_group_frames(ns, &pkt) {
+        return Err(Stop::Drop(pkt, DropReason::IpDestInvalid));
+    }
+    let route = route_in(ns, t.now, &pkt, &ip);
+    t.trace.at(t.now, ns.id, Point::RouteIn, &pkt);
+    match route {
+        Ok(RouteIn::Forward { via, dev, mtu }) => super::forward::forward(ns, t, pkt, &ip, via, dev, mtu),
+        Ok(RouteIn::Local) => super::deliver::deliver(ns, t, pkt, &ip, Cast::Unicast),
+        Ok(RouteIn::Multicast) => {
+            ns.snmp.inc(Counter::Ip6InMcastPkts);
+            ns.snmp.add(Counter::Ip6InMcastOctets, len as u64);
+            super::deliver::deliver(ns, t, pkt, &ip, Cast::Multicast)
+        }
+        Err(Refusal(reason, error)) => {
+            if let Some(error) = error {
+                icmp::send_error(ns, t, &pkt, error);
+            }
+            Err(Stop::Drop(pkt, reason))
+        }
+    }
+}
+
+fn drops_unicast_in_group_frames(ns: &Netns, pkt: &Pkt) -> bool {
+    ns.sysctl.all6.drop_unicast_in_l2_multicast != 0
+        || ns.dev.get(pkt.dev).is_some_and(|d| d.conf.v6.drop_unicast_in_l2_multicast != 0)
+}
+
+/// ECN bits of what comes in (RFC 3168 §5).
+fn count_ecn(ns: &mut Netns, class: u8) {
+    ns.snmp.inc(match class & 3 {
+        0 => Counter::Ip6InNoEctPkts,
+        1 => Counter::Ip6InEct1Pkts,
+        2 => Counter::Ip6InEct0Pkts,
+        _ => Counter::Ip6InCePkts,
+    });
+}
