@@ -15,6 +15,9 @@ const SMALL: usize = 1024;
 /// Size of a block for small pieces, bytes.
 const BLOCK: usize = 4096;
 
+/// Slices for which an empty queue keeps room.
+const CAPACITY_IDLE: usize = 64;
+
 #[derive(Debug)]
 struct Chunk {
     start: u64,
@@ -100,9 +103,7 @@ impl ByteQueue {
             self.tail.advance((seq - tail_start) as usize);
         }
         self.start = self.start.max(seq);
-        if self.is_empty() {
-            self.tail = BytesMut::new();
-        }
+        self.release_if_empty();
     }
 
     /// Takes up to `max` bytes from the front, as one slice; none if the queue is empty.
@@ -121,7 +122,19 @@ impl ByteQueue {
             front.bytes.split_to(max)
         };
         self.start += bytes.len() as u64;
+        self.release_if_empty();
         Some(bytes)
+    }
+
+    /// An empty queue gives its memory back.
+    fn release_if_empty(&mut self) {
+        if !self.is_empty() {
+            return;
+        }
+        self.tail = BytesMut::new();
+        if self.chunks.capacity() > CAPACITY_IDLE {
+            self.chunks = VecDeque::new();
+        }
     }
 
     /// Adds the slices of up to `len` bytes from `from` on to `out`, at most `slices_max` of them; how many bytes that is.

@@ -6,11 +6,13 @@
 //! proportional rate reduction) is `send::recovery`'s.
 
 mod cubic;
+mod hystart;
 mod reno;
 
 use netspace_base::{Duration, Instant};
 
 use cubic::Cubic;
+use hystart::HyStart;
 use reno::Reno;
 
 /// Segments that may go before the first ACK (RFC 6928).
@@ -54,6 +56,11 @@ pub(crate) struct Acked {
     pub(crate) bytes: u32,
     pub(crate) srtt: Duration,
     pub(crate) mss: u32,
+    /// The round-trip time that this ACK showed, if it did.
+    pub(crate) rtt: Option<Duration>,
+    /// SND.UNA and SND.NXT, which tell the rounds.
+    pub(crate) una: u64,
+    pub(crate) nxt: u64,
 }
 
 #[derive(Debug)]
@@ -70,11 +77,18 @@ pub(crate) struct Congestion {
     /// Slow-start threshold, bytes.
     pub(crate) ssthresh: u32,
     algorithm: Algorithm,
+    /// CUBIC's way out of the first slow start.
+    hystart: HyStart,
 }
 
 impl Congestion {
     pub(crate) fn new(kind: CongestionKind, mss: u32) -> Self {
-        Self { cwnd: initial_window(mss), ssthresh: CWND_MAX, algorithm: Algorithm::of(kind) }
+        Self {
+            cwnd: initial_window(mss),
+            ssthresh: CWND_MAX,
+            algorithm: Algorithm::of(kind),
+            hystart: HyStart::default(),
+        }
     }
 
     pub(crate) fn kind(&self) -> CongestionKind {
@@ -104,9 +118,18 @@ impl Congestion {
     pub(crate) fn on_ack(&mut self, mut acked: Acked) {
         if self.in_slow_start() {
             // RFC 5681 §3.1, in bytes (RFC 3465 without its limit: an ACK may stand for 64 KiB here).
-            let room = (self.ssthresh - self.cwnd).min(acked.bytes);
-            self.cwnd = (self.cwnd + room).min(CWND_MAX);
-            acked.bytes -= room;
+            let mut growth = acked.bytes;
+            // RFC 9406 §4.3: only before the first loss.
+            if self.ssthresh == CWND_MAX && matches!(self.algorithm, Algorithm::Cubic(_)) {
+                let over;
+                (growth, over) = self.hystart.on_ack(&acked, growth);
+                if over {
+                    self.ssthresh = self.cwnd;
+                }
+            }
+            let room = self.ssthresh - self.cwnd;
+            self.cwnd = (self.cwnd + growth.min(room)).min(CWND_MAX);
+            acked.bytes -= room.min(acked.bytes);
             if acked.bytes == 0 {
                 return;
             }
@@ -174,7 +197,15 @@ mod tests {
     const MSS: u32 = 1460;
 
     fn acked(now_ms: u64, bytes: u32) -> Acked {
-        Acked { now: Instant::from_millis(now_ms), bytes, srtt: Duration::from_millis(100), mss: MSS }
+        Acked {
+            now: Instant::from_millis(now_ms),
+            bytes,
+            srtt: Duration::from_millis(100),
+            mss: MSS,
+            rtt: None,
+            una: 0,
+            nxt: 0,
+        }
     }
 
     #[test]

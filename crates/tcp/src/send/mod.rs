@@ -307,12 +307,12 @@ impl Sender {
         } else {
             summary.duplicate = outstanding && input.bare && summary.newly_sacked == 0;
         }
-        self.take_rtt(input, &summary, config);
+        let rtt = self.take_rtt(input, &summary, config);
         self.take_rate(input.now, &summary);
         self.end_tail_probe(&summary);
         self.detect_losses(input.now, &mut summary);
         self.advance_phase(input.now, &mut summary);
-        self.grow_window(input.now, prior_flight, &summary);
+        self.grow_window(input.now, prior_flight, rtt, &summary);
         summary
     }
 
@@ -340,14 +340,15 @@ impl Sender {
     }
 
     /// RFC 6298 with Karn's rule: segments sent once; else, with timestamps, their echo (RFC 7323 §4).
-    fn take_rtt(&mut self, input: &AckInput<'_>, summary: &AckSummary, config: &Config) {
+    fn take_rtt(&mut self, input: &AckInput<'_>, summary: &AckSummary, config: &Config) -> Option<Duration> {
         let sent_at = if summary.retransmitted_acked { None } else { summary.first_sent_at };
         let rtt = match (sent_at.or(summary.sacked_sent_at), input.echo) {
             (Some(at), _) => input.now.saturating_since(at),
             (None, Some((_, age))) if summary.acked > 0 => age,
-            _ => return,
+            _ => return None,
         };
         self.rtt.sample(input.now, rtt, self.una, self.nxt, &config.rto_bounds());
+        Some(rtt)
     }
 
     /// A delivery-rate sample: what arrived between the sending of the newest segment and its ACK.
@@ -366,7 +367,7 @@ impl Sender {
     }
 
     /// Congestion avoidance or slow start, when the window was what held sending back (RFC 7661's concern).
-    fn grow_window(&mut self, now: Instant, prior_flight: u32, summary: &AckSummary) {
+    fn grow_window(&mut self, now: Instant, prior_flight: u32, rtt: Option<Duration>, summary: &AckSummary) {
         if summary.delivered == 0 || matches!(self.recovery.phase, Phase::Recovery | Phase::Cwr) {
             return;
         }
@@ -378,7 +379,8 @@ impl Sender {
         };
         if in_use {
             let srtt = self.rtt.srtt().unwrap_or_default();
-            self.cc.on_ack(Acked { now, bytes: summary.delivered, srtt, mss: self.mss });
+            let (una, nxt) = (self.una, self.nxt);
+            self.cc.on_ack(Acked { now, bytes: summary.delivered, srtt, mss: self.mss, rtt, una, nxt });
         }
         if self.una >= self.flight_round_end {
             self.flight_round_end = self.nxt;

@@ -16,6 +16,9 @@ use netspace_base::Instant;
 
 use super::AckSummary;
 
+/// Records for which an idle connection keeps room.
+const CAPACITY_IDLE: usize = 256;
+
 bitflags! {
     /// What happened to a record.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -117,6 +120,10 @@ impl Scoreboard {
                 summary.original_acked = true;
                 summary.first_sent_at.get_or_insert(record.sent_at);
             }
+        }
+        if self.records.is_empty() && self.records.capacity() > CAPACITY_IDLE {
+            // A connection that was busy and is idle gives its memory back.
+            self.records = VecDeque::new();
         }
     }
 

@@ -68,39 +68,44 @@ impl Offer {
     }
 }
 
+/// What a segment takes from our stream, and how large its pieces are.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: u64,
+    end: u64,
+    mss: u32,
+}
+
 impl Connection {
     /// The next segment to send; none if nothing may go now.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Segment> {
-        let segment = self.next_segment(now)?;
-        let len = segment.payload_len();
-        let pieces = segment.pieces(self.send.mss as usize);
-        self.counts.segments_out = self.counts.segments_out.wrapping_add(pieces);
-        if len > 0 {
-            self.counts.data_segments_out = self.counts.data_segments_out.wrapping_add(pieces);
-            self.counts.bytes_sent += len as u64;
-        }
-        Some(segment)
-    }
-
-    fn next_segment(&mut self, now: Instant) -> Option<Segment> {
         if let Some(reply) = self.replies.pop_front() {
+            self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
             return Some(reply);
         }
         match self.state {
-            State::Closed => None,
+            State::Closed => return None,
             State::SynSent | State::SynReceived if self.flags.contains(Flags::SYN_DUE) => {
                 self.flags.remove(Flags::SYN_DUE);
-                Some(self.build_syn(now))
+                self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
+                return Some(self.build_syn(now));
             }
-            State::SynSent => None,
-            State::SynReceived | State::TimeWait => self.transmit_ack(now),
-            _ => self
-                .transmit_again(now)
-                .or_else(|| self.transmit_new(now))
-                .or_else(|| self.transmit_tail_probe(now))
-                .or_else(|| self.transmit_old_ack(now))
-                .or_else(|| self.transmit_ack(now)),
+            State::SynSent => return None,
+            State::SynReceived | State::TimeWait => {}
+            _ => {
+                if let Some(range) = self.next_again(now).or_else(|| self.next_new(now)) {
+                    return Some(self.build_data(now, range));
+                }
+                if let Some(range) = self.next_tail_probe(now) {
+                    return Some(self.build_data(now, range));
+                }
+            }
         }
+        let sequence = self.next_bare_ack()?;
+        let segment = self.header(now, sequence);
+        self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
+        self.acknowledged();
+        Some(segment)
     }
 
     /// Data bytes that fit a segment now: SACK blocks take room.
@@ -123,7 +128,7 @@ impl Connection {
     }
 
     /// The first segment that is deemed lost, if the windows allow.
-    fn transmit_again(&mut self, now: Instant) -> Option<Segment> {
+    fn next_again(&mut self, now: Instant) -> Option<Range> {
         let (index, record) = self.send.board.next_resend()?;
         let mss = self.data_mss();
         let pipe = self.send.pipe();
@@ -146,22 +151,21 @@ impl Connection {
         self.send.board.resent(index, now, order, delivered, delivered_at);
         self.send.recovery.on_sent(len);
         self.flags.remove(Flags::HEAD_DUE);
-        let segment = self.build_again(now, record.start, record.start + u64::from(len), mss);
         self.arm_resend(now);
-        Some(segment)
+        let range = Range { start: record.start, end: record.start + u64::from(len), mss };
+        self.count_again(now, range);
+        Some(range)
     }
 
-    fn build_again(&mut self, now: Instant, start: u64, end: u64, mss: u32) -> Segment {
-        self.send.recovery.on_resent(now, (end - start) as u32);
-        self.send.bytes_resent += end - start;
-        let segment = self.build_data(now, start, end, mss);
-        let pieces = segment.pieces(mss as usize);
-        self.send.segments_resent = self.send.segments_resent.wrapping_add(pieces);
-        segment
+    fn count_again(&mut self, now: Instant, range: Range) {
+        let len = (range.end - range.start) as u32;
+        self.send.recovery.on_resent(now, len);
+        self.send.bytes_resent += u64::from(len);
+        self.send.segments_resent = self.send.segments_resent.wrapping_add(len.div_ceil(range.mss));
     }
 
     /// New data, and FIN after the last of it.
-    fn transmit_new(&mut self, now: Instant) -> Option<Segment> {
+    fn next_new(&mut self, now: Instant) -> Option<Range> {
         let fin_due = self.send.fin_queued && !self.send.fin_sent();
         let unsent = self.send.unsent();
         if unsent == 0 && !fin_due {
@@ -218,7 +222,7 @@ impl Connection {
         }
     }
 
-    fn send_new(&mut self, now: Instant, len: u32, mss: u32, fin: bool) -> Segment {
+    fn send_new(&mut self, now: Instant, len: u32, mss: u32, fin: bool) -> Range {
         let start = self.send.nxt;
         let end = start + u64::from(len) + u64::from(fin);
         if self.send.board.is_empty() {
@@ -248,17 +252,16 @@ impl Connection {
         }
         self.send.recovery.on_sent(len);
         self.recv.on_data_sent(now);
-        let segment = self.build_data(now, start, end, mss);
         if self.flags.contains(Flags::PROBE_DUE) {
             self.flags.remove(Flags::PROBE_DUE);
             self.send.begin_tail_probe(false);
         }
         self.arm_resend(now);
-        segment
+        Range { start, end, mss }
     }
 
     /// RFC 8985 §7.3: nothing new could go as the probe, so the last segment goes again.
-    fn transmit_tail_probe(&mut self, now: Instant) -> Option<Segment> {
+    fn next_tail_probe(&mut self, now: Instant) -> Option<Range> {
         if !self.flags.contains(Flags::PROBE_DUE) {
             return None;
         }
@@ -267,36 +270,25 @@ impl Connection {
         let order = self.send.next_order();
         let (start, end) = self.send.board.resend_tail(mss, now, order)?;
         self.send.begin_tail_probe(true);
-        let segment = self.build_again(now, start, end, mss);
         self.arm_resend(now);
-        Some(segment)
+        let range = Range { start, end, mss };
+        self.count_again(now, range);
+        Some(range)
     }
 
-    /// A zero-window or keepalive probe: an old number without data, which the peer must answer (RFC 9293 §3.8.4; as
-    /// Linux, also for the window).
-    fn transmit_old_ack(&mut self, now: Instant) -> Option<Segment> {
-        if !self.flags.contains(Flags::OLD_ACK_DUE) {
-            return None;
+    /// The number for an ACK without data, if one is owed. A zero-window or keepalive probe has an old number, which the
+    /// peer must answer (RFC 9293 §3.8.4; as Linux, also for the window).
+    fn next_bare_ack(&mut self) -> Option<u64> {
+        if self.flags.contains(Flags::OLD_ACK_DUE) {
+            self.flags.remove(Flags::OLD_ACK_DUE);
+            return Some(self.send.una - 1);
         }
-        self.flags.remove(Flags::OLD_ACK_DUE);
-        let una = self.send.una;
-        let segment = self.header(now, una - 1);
-        self.acknowledged();
-        Some(segment)
+        (self.recv.owed == Owed::Now).then_some(self.send.nxt)
     }
 
-    fn transmit_ack(&mut self, now: Instant) -> Option<Segment> {
-        if self.recv.owed != Owed::Now {
-            return None;
-        }
-        let nxt = self.send.nxt;
-        let segment = self.header(now, nxt);
-        self.acknowledged();
-        Some(segment)
-    }
-
-    /// The segment for `start..end` of our stream; the last number may be FIN's.
-    fn build_data(&mut self, now: Instant, start: u64, end: u64, mss: u32) -> Segment {
+    /// The segment for a range of our stream; the last number may be FIN's.
+    fn build_data(&mut self, now: Instant, range: Range) -> Segment {
+        let Range { start, end, mss } = range;
         let mut segment = self.header(now, start);
         let data_end = end.min(self.send.buffer.end());
         let len = data_end.saturating_sub(start) as usize;
@@ -320,8 +312,16 @@ impl Connection {
                 self.send.urgent_end = None;
             }
         }
+        self.count_data(len as u32, mss);
         self.acknowledged();
         segment
+    }
+
+    fn count_data(&mut self, len: u32, mss: u32) {
+        let pieces = len.div_ceil(mss);
+        self.counts.segments_out = self.counts.segments_out.wrapping_add(pieces.max(1));
+        self.counts.data_segments_out = self.counts.data_segments_out.wrapping_add(pieces);
+        self.counts.bytes_sent += u64::from(len);
     }
 
     /// The segment being built carries the current ACK.
