@@ -34,8 +34,8 @@ impl Netns {
             }
             (SockType::Dgram, 0 | protocol::UDP, _) => (Kind::Udp(Box::default()), protocol::UDP),
             (SockType::Dgram, protocol::ICMP, Family::Inet)
-            | (SockType::Dgram, protocol::ICMPV6, Family::Inet6) => (Kind::Ping(Box::default()), protocol),
-            (SockType::Raw, 1.., _) => (Kind::Raw(Box::default()), protocol),
+            | (SockType::Dgram, protocol::ICMPV6, Family::Inet6) => (Kind::Ping, protocol),
+            (SockType::Raw, 1.., _) => (Kind::Raw, protocol),
             _ => return Err(SockError::ProtocolUnsupported),
         };
         let cookie = self.sockets.next_cookie();
@@ -64,7 +64,7 @@ impl Netns {
     pub fn connect(&mut self, t: &mut Turn, s: SockId, addr: SocketAddr) -> Result<Connect, SockError> {
         match self.sockets.get(s)?.kind {
             Kind::Tcp(_) => tcp::connect(self, t, s, addr),
-            Kind::Udp(_) | Kind::Raw(_) | Kind::Ping(_) => udp::connect(self, t, s, addr),
+            Kind::Udp(_) | Kind::Raw | Kind::Ping => udp::connect(self, t, s, addr),
         }
     }
 
@@ -73,7 +73,7 @@ impl Netns {
         match self.sockets.get(s)?.kind {
             Kind::Tcp(_) => tcp::disconnect(self, t, s),
             Kind::Udp(_) => udp::disconnect(self, s),
-            Kind::Raw(_) | Kind::Ping(_) => udp::rename(self, s, |socket| {
+            Kind::Raw | Kind::Ping => udp::rename(self, s, |socket| {
                 socket.remote = None;
                 socket.route = None;
             }),
@@ -100,8 +100,8 @@ impl Netns {
         match self.sockets.get(s)?.kind {
             Kind::Tcp(_) => tcp::send(self, t, s, message),
             Kind::Udp(_) => udp::send(self, t, s, message),
-            Kind::Raw(_) => raw::send(self, t, s, message),
-            Kind::Ping(_) => ping::send(self, t, s, message),
+            Kind::Raw => raw::send(self, t, s, message),
+            Kind::Ping => ping::send(self, t, s, message),
         }
     }
 
@@ -154,8 +154,8 @@ impl Netns {
         match &self.sockets.table[s].kind {
             Kind::Tcp(_) => return tcp::close(self, t, s),
             Kind::Udp(_) => udp::unhash(self, s),
-            Kind::Raw(_) => raw::unhash(&mut self.sockets, s),
-            Kind::Ping(_) => ping::unhash(&mut self.sockets, s),
+            Kind::Raw => raw::unhash(&mut self.sockets, s),
+            Kind::Ping => ping::unhash(&mut self.sockets, s),
         }
         self.sockets.table.remove(s);
     }
@@ -164,7 +164,7 @@ impl Netns {
     pub fn local_addr(&self, s: SockId) -> Result<SocketAddr, SockError> {
         let socket = self.sockets.get(s)?;
         let mut addr = socket.local_shown();
-        if matches!(socket.kind, Kind::Raw(_)) {
+        if matches!(socket.kind, Kind::Raw) {
             addr.set_port(0);
         }
         Ok(addr)

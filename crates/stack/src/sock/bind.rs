@@ -84,7 +84,7 @@ fn take_name(
 ) -> Result<(), SockError> {
     let socket = ns.sockets.get_mut(id)?;
     let before = (socket.local, socket.opts.bound_dev);
-    let is_raw = matches!(socket.kind, Kind::Raw(_));
+    let is_raw = matches!(socket.kind, Kind::Raw);
     socket.local = addr.ip().to_canonical();
     if scope_dev(&addr).is_some() {
         socket.opts.bound_dev = dev;
@@ -112,8 +112,8 @@ pub(crate) fn take_port(ns: &mut Netns, id: SockId, port: u16) -> Result<(), Soc
     let is_tcp = match socket.kind {
         Kind::Udp(_) => false,
         Kind::Tcp(_) => true,
-        Kind::Ping(_) => return ping::take_id(sockets, id, port),
-        Kind::Raw(_) => return Ok(()),
+        Kind::Ping => return ping::take_id(sockets, id, port),
+        Kind::Raw => return Ok(()),
     };
     let port = if port == 0 {
         free_port(sockets, id).ok_or(SockError::AddressInUse)?

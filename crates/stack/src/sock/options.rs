@@ -93,27 +93,20 @@ fn set_quickack(ns: &mut Netns, id: SockId, on: bool) -> Result<(), SockError> {
 fn set_plain(ns: &mut Netns, id: SockId, option: SockOpt) -> Result<(), SockError> {
     let (rmem_max, wmem_max) = (ns.sockets.sysctls.rmem_max, ns.sockets.sysctls.wmem_max);
     let socket = ns.sockets.get_mut(id)?;
-    let option = match set_socket(socket, option, rmem_max, wmem_max)? {
-        None => return Ok(()),
-        Some(option) => option,
-    };
-    let option = match set_ip(socket, option)? {
-        None => return Ok(()),
-        Some(option) => option,
-    };
+    let Some(option) = set_socket(socket, option, rmem_max, wmem_max)? else { return Ok(()) };
+    let Some(option) = set_ip(socket, option)? else { return Ok(()) };
     match set_v6(socket, option)? {
         None => Ok(()),
         Some(option) => match &mut socket.kind {
             Kind::Tcp(tcp) => set_tcp(&mut tcp.opts, option),
             Kind::Udp(udp) => set_udp(udp, &option),
-            Kind::Raw(_) => set_raw(socket, &option),
-            Kind::Ping(_) => Err(SockError::NoSuchOption),
+            Kind::Raw => set_raw(socket, &option),
+            Kind::Ping => Err(SockError::NoSuchOption),
         },
     }
 }
 
 /// `SOL_SOCKET`. Gives the option back if it is of another level.
-#[expect(clippy::too_many_lines, reason = "one line for each option")]
 fn set_socket(
     socket: &mut Socket,
     option: SockOpt,
@@ -185,7 +178,7 @@ fn set_sndbuf(opts: &mut Options, size: u32) {
 
 /// `IPPROTO_IP`. IPv6 sockets take these too: they send IPv4 to mapped addresses.
 fn set_ip(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockError> {
-    let is_raw = matches!(socket.kind, Kind::Raw(_));
+    let is_raw = matches!(socket.kind, Kind::Raw);
     let is_stream = socket.ty == SockType::Stream;
     let opts = &mut *socket.opts;
     match option {
@@ -247,7 +240,7 @@ fn priority_of(tos: u8) -> u32 {
 fn set_v6(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockError> {
     let is_stream = socket.ty == SockType::Stream;
     let is_v6 = socket.family == Family::Inet6;
-    let bound = socket.local_port != 0 && !matches!(socket.kind, Kind::Raw(_));
+    let bound = socket.local_port != 0 && !matches!(socket.kind, Kind::Raw);
     let opts = &mut *socket.opts;
     match option {
         SockOpt::V6Only(_) if !is_v6 => return Err(SockError::NoSuchOption),
@@ -366,8 +359,8 @@ pub(crate) fn get(ns: &Netns, t: &Turn, id: SockId, name: OptName) -> Result<Soc
     let value = match &socket.kind {
         Kind::Tcp(_) => get_tcp(ns, t, socket, name),
         Kind::Udp(udp) => get_udp(udp, name),
-        Kind::Raw(_) => get_raw(socket, name),
-        Kind::Ping(_) => None,
+        Kind::Raw => get_raw(socket, name),
+        Kind::Ping => None,
     };
     value.ok_or(SockError::NoSuchOption)
 }
@@ -422,7 +415,7 @@ fn get_ip(ns: &Netns, _t: &Turn, socket: &Socket, name: OptName) -> Option<SockO
         OptName::IpRecvErr => SockOpt::IpRecvErr(opts.recv_err4),
         OptName::IpRecvOrigDstAddr => SockOpt::IpRecvOrigDstAddr(opts.recv_orig_dst),
         OptName::IpMtuDiscover => SockOpt::IpMtuDiscover(opts.pmtu4),
-        OptName::IpHdrIncl if matches!(socket.kind, Kind::Raw(_)) => SockOpt::IpHdrIncl(opts.hdrincl4),
+        OptName::IpHdrIncl if matches!(socket.kind, Kind::Raw) => SockOpt::IpHdrIncl(opts.hdrincl4),
         OptName::IpMulticastTtl => SockOpt::IpMulticastTtl(opts.multicast.ttl4),
         OptName::IpMulticastLoop => SockOpt::IpMulticastLoop(opts.multicast.loop4),
         OptName::IpMulticastIf => SockOpt::IpMulticastIf(multicast_if),

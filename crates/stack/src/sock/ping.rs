@@ -19,10 +19,6 @@ const MAX_LEN: usize = 65_535;
 /// The identifiers that may be tried before a ping socket finds none free.
 const IDS: u32 = 65_536;
 
-/// A ping socket has no state but its identifier, which is its local port.
-#[derive(Debug, Default)]
-pub(crate) struct Ping;
-
 /// Gives the socket an identifier (0: one that is free).
 pub(crate) fn take_id(sockets: &mut Sockets, id: SockId, wanted: u16) -> Result<(), SockError> {
     let socket = &sockets.table[id];

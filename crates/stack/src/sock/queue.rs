@@ -80,18 +80,6 @@ impl RecvQueue {
     pub(crate) fn memory(&self) -> usize {
         self.memory
     }
-
-    /// Throws away all that `keep` does not want.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Datagram) -> bool) {
-        let memory = &mut self.memory;
-        self.items.retain(|(size, datagram)| {
-            let kept = keep(datagram);
-            if !kept {
-                *memory -= size;
-            }
-            kept
-        });
-    }
 }
 
 /// Errors with the packets they are about (`MSG_ERRQUEUE`).

@@ -19,10 +19,6 @@ const MAX_LEN: usize = 65_535;
 /// Where an ICMPv6 message has its checksum.
 const ICMPV6_CHECKSUM: u16 = 2;
 
-/// A raw socket has no state of its own: all lies in the options.
-#[derive(Debug, Default)]
-pub(crate) struct Raw;
-
 /// Enters a new socket into the table of its protocol.
 pub(crate) fn hash(sockets: &mut Sockets, id: SockId) {
     let socket = &mut sockets.table[id];
@@ -235,7 +231,7 @@ pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>, me
     let Some(ids) = ns.sockets.raw.get(&(v6, error.protocol)) else { return };
     let fits = |id: &SockId| {
         let socket = &ns.sockets.table[*id];
-        matches!(socket.kind, Kind::Raw(_))
+        matches!(socket.kind, Kind::Raw)
             && (socket.local.is_unspecified() || socket.local == error.src)
             && socket.remote.is_none_or(|remote| remote.ip() == error.dst)
             && (socket.remote.is_some() || socket.recv_err(error.dst))

@@ -130,8 +130,8 @@ impl Netns {
                 Kind::Udp(_) if socket.local_port != 0 => {
                     *(if v6 { &mut stat.udp6 } else { &mut stat.udp }) += 1;
                 }
-                Kind::Raw(_) => *(if v6 { &mut stat.raw6 } else { &mut stat.raw }) += 1,
-                Kind::Udp(_) | Kind::Ping(_) => {}
+                Kind::Raw => *(if v6 { &mut stat.raw6 } else { &mut stat.raw }) += 1,
+                Kind::Udp(_) | Kind::Ping => {}
             }
         }
         stat

@@ -6,9 +6,7 @@ use std::time::Duration;
 use netspace_base::DevId;
 
 use super::bpf::Program;
-use super::ping::Ping;
 use super::queue::{ErrorQueue, RecvQueue};
-use super::raw::Raw;
 use super::sysctl::SockSysctls;
 use super::tcp::TcpSock;
 use super::udp::Udp;
@@ -19,8 +17,8 @@ use crate::RouteOut;
 #[derive(Debug)]
 pub(crate) enum Kind {
     Udp(Box<Udp>),
-    Raw(Box<Raw>),
-    Ping(Box<Ping>),
+    Raw,
+    Ping,
     Tcp(Box<TcpSock>),
 }
 
@@ -158,6 +156,7 @@ pub(crate) struct Member {
 }
 
 impl Options {
+    #[expect(clippy::too_many_lines, reason = "one line for each option")]
     pub(crate) fn new(sysctls: &SockSysctls, ty: SockType) -> Self {
         let (rcvbuf, sndbuf) = match ty {
             SockType::Stream => (sysctls.tcp_rmem[1], sysctls.tcp_wmem[1]),

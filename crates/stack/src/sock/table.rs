@@ -256,7 +256,7 @@ pub(crate) fn choose(
     }
     let group: SmallVec<[SockId; 8]> =
         candidates.filter(|&id| score(id) == Some(top) && table[id].opts.reuse_port).collect();
-    Some(group[(u64::from(hash()) * group.len() as u64 >> 32) as usize])
+    Some(group[((u64::from(hash()) * group.len() as u64) >> 32) as usize])
 }
 
 impl Sockets {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netspace_base::{Detail, Gso, GsoKind, Pkt, Point};
-use netspace_tcp::{Event, Segment, State};
+use netspace_tcp::{Connection, Event, Segment, State};
 use netspace_wire::tcp::{TcpFlags, TcpRepr};
 use netspace_wire::{checksum, protocol};
 
@@ -43,7 +43,7 @@ pub(crate) fn pump(ns: &mut Netns, t: &mut Turn, id: SockId) {
 /// `Tcp: RetransSegs`.
 fn count_resent(ns: &mut Netns, id: SockId) {
     let Some(tcp) = ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut) else { return };
-    let Some(total) = tcp.connection().map(netspace_tcp::Connection::segments_resent) else { return };
+    let Some(total) = tcp.connection().map(Connection::segments_resent) else { return };
     let new = total.wrapping_sub(std::mem::replace(&mut tcp.resent, total));
     if new > 0 {
         ns.snmp.add(Counter::TcpRetransSegs, u64::from(new));
@@ -185,7 +185,7 @@ fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
     let mut any = false;
     while let Some(socket) = ns.sockets.table.get_mut(id) {
         let Some(tcp) = socket.tcp_mut() else { return any };
-        let Some(event) = tcp.connection_mut().and_then(|connection| connection.poll_event()) else {
+        let Some(event) = tcp.connection_mut().and_then(Connection::poll_event) else {
             return any;
         };
         any = true;
@@ -206,8 +206,10 @@ fn state_changed(ns: &mut Netns, t: &mut Turn, id: SockId, from: State, to: Stat
         (State::SynSent | State::SynReceived, State::Closed) => ns.snmp.inc(Counter::TcpAttemptFails),
         (State::Established | State::CloseWait, State::Closed) => ns.snmp.inc(Counter::TcpEstabResets),
         (State::SynReceived, State::Established) => {
-            let active =
-                ns.sockets.table[id].tcp().and_then(|tcp| tcp.connection()).is_some_and(|c| c.is_active());
+            let active = ns.sockets.table[id]
+                .tcp()
+                .and_then(|tcp| tcp.connection())
+                .is_some_and(Connection::is_active);
             if !active {
                 ns.snmp.inc(Counter::TcpPassiveOpens);
             }

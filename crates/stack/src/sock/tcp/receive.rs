@@ -28,9 +28,8 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
     if arrival.cast != Cast::Unicast {
         return Err(Stop::Drop(pkt, DropReason::IpDestInvalid));
     }
-    let header_len = match header_len(&mut pkt) {
-        Some(len) => len,
-        None => return Err(Stop::Drop(pkt, DropReason::TcpMalformed)),
+    let Some(header_len) = header_len(&mut pkt) else {
+        return Err(Stop::Drop(pkt, DropReason::TcpMalformed));
     };
     if !checksum_ok(&pkt, arrival) {
         ns.snmp.inc(Counter::TcpInErrs);

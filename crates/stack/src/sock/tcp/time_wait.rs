@@ -1,6 +1,5 @@
 //! TIME-WAIT: what is left of a connection, small, for 60 s (RFC 9293 §3.6.1, RFC 6191, RFC 1337).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use netspace_base::{DevId, DropReason, Instant, Pkt, TimerId};
@@ -23,8 +22,6 @@ const ACK_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct TimeWait {
     pub(crate) tuple: Tuple,
     pub(crate) family: Family,
-    /// The user whose socket it was.
-    pub(crate) uid: u32,
     pub(crate) bound_dev: Option<DevId>,
     pub(crate) reuse_addr: bool,
     pub(crate) reuse_port: bool,
@@ -34,17 +31,10 @@ pub(crate) struct TimeWait {
     timer: Option<TimerId>,
 }
 
-impl TimeWait {
-    /// The peer.
-    pub(crate) fn remote(&self) -> SocketAddr {
-        SocketAddr::new(self.tuple.remote, self.tuple.remote_port)
-    }
-}
-
 /// A connection has come to TIME-WAIT: its names go to the small form. The socket stays as long as a program has it.
 pub(super) fn enter(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(socket) = ns.sockets.table.get_mut(id) else { return };
-    let (orphan, uid, family) = (socket.orphan, socket.owner.uid, socket.family);
+    let (orphan, family) = (socket.orphan, socket.family);
     let (bound_dev, reuse_addr, reuse_port) =
         (socket.opts.bound_dev, socket.opts.reuse_addr, socket.opts.reuse_port);
     let Some(tcp) = socket.tcp_mut() else { return };
@@ -61,7 +51,6 @@ pub(super) fn enter(ns: &mut Netns, t: &mut Turn, id: SockId) {
             TimeWait {
                 tuple,
                 family,
-                uid,
                 bound_dev,
                 reuse_addr,
                 reuse_port,
