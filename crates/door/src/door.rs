@@ -19,6 +19,7 @@ use crate::hold::Held;
 use crate::init::{Block, Init, News, Stage};
 use crate::liveness::Liveness;
 use crate::report::Report;
+use crate::settings::Settings;
 use crate::sock::{Key, Sock};
 use crate::standin::Hub;
 use crate::sys::epoll::{self, Epoll, Ready};
@@ -141,6 +142,7 @@ pub(crate) enum Watch {
     Tree(usize),
     Sock(Key),
     Process(u32),
+    Settings,
 }
 
 impl Watch {
@@ -151,6 +153,7 @@ impl Watch {
             Self::Tree(i) => (2, i as u64),
             Self::Sock(i) => (3, i as u64),
             Self::Process(pid) => (4, u64::from(pid)),
+            Self::Settings => (5, 0),
         };
         kind << 56 | index
     }
@@ -162,7 +165,8 @@ impl Watch {
             1 => Self::Timer,
             2 => Self::Tree(index as usize),
             3 => Self::Sock(index as usize),
-            _ => Self::Process(index as u32),
+            4 => Self::Process(index as u32),
+            _ => Self::Settings,
         }
     }
 }
@@ -181,6 +185,7 @@ pub struct Door {
     pub(crate) held: Slab<Held>,
     pub(crate) liveness: Liveness,
     pub(crate) report: Report,
+    pub(crate) settings: Settings,
     busy: Vec<Key>,
     programs: BTreeMap<ProgramId, usize>,
     exits: Vec<(ProgramId, ExitStatus)>,
@@ -211,6 +216,7 @@ impl Door {
             held: Slab::new(),
             liveness: Liveness::default(),
             report: Report::default(),
+            settings: Settings::default(),
             busy: Vec::new(),
             programs: BTreeMap::new(),
             exits: Vec::new(),
@@ -382,6 +388,7 @@ impl Door {
             Watch::Tree(tree) => self.on_notification(world, tree, event.bits),
             Watch::Sock(key) => self.on_outer(world, key, event.bits),
             Watch::Process(pid) => self.on_process_gone(pid),
+            Watch::Settings => self.take_settings(world),
         }
     }
 

@@ -124,16 +124,24 @@ impl Door {
     /// Moves a stream's bytes, or passes a datagram socket's plain writes on.
     pub(crate) fn pump(&mut self, world: &mut dyn World, key: Key) {
         let Some(sock) = self.socks.get_mut(key) else { return };
-        let Some(id) = sock.id else { return };
         let (ns, t) = world.host(sock.ns);
+        if let Body::Netlink(netlink) = &mut sock.body {
+            netlink.pump_up(ns, t);
+            return netlink.sync();
+        }
+        let Some(id) = sock.id else { return };
         match &mut sock.body {
             Body::Stream(stream) => match stream.pump(ns, t, id) {
                 Fate::Alive => {}
                 Fate::Busy => self.set_busy(key),
                 Fate::Closed => self.forget(key),
             },
-            Body::Datagram(datagram) => datagram.pump_up(ns, t, id),
-            Body::Fresh(_) | Body::Connecting(_) | Body::Listener(_) => {}
+            Body::Datagram(datagram) => {
+                if datagram.pump_up(ns, t, id) {
+                    self.set_busy(key);
+                }
+            }
+            Body::Fresh(_) | Body::Connecting(_) | Body::Listener(_) | Body::Netlink(_) => {}
         }
     }
 
@@ -145,13 +153,13 @@ impl Door {
         match &mut sock.body {
             Body::Listener(listener) => listener.sync(ns, id),
             Body::Datagram(datagram) => {
-                let watched = datagram.outer().is_some();
+                let watched = datagram.push.outer().is_some();
                 datagram.sync(ns, t, id);
                 if !watched {
                     self.watch(key);
                 }
             }
-            Body::Fresh(_) | Body::Connecting(_) | Body::Stream(_) => {}
+            Body::Fresh(_) | Body::Connecting(_) | Body::Stream(_) | Body::Netlink(_) => {}
         }
     }
 

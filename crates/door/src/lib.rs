@@ -19,6 +19,7 @@ mod path;
 pub mod probe;
 mod procfs;
 mod report;
+mod settings;
 mod sock;
 mod standin;
 mod sys;

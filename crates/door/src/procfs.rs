@@ -87,6 +87,11 @@ pub(crate) fn process_of(tid: u32) -> Option<u32> {
     status_number(tid, "Tgid:")
 }
 
+/// The user that a thread runs as.
+pub(crate) fn user(tid: u32) -> u32 {
+    fs::metadata(format!("/proc/{tid}")).map_or(0, |meta| meta.uid())
+}
+
 /// The name of a thread's program.
 pub(crate) fn name(tid: u32) -> String {
     fs::read_to_string(format!("/proc/{tid}/comm")).map(|s| s.trim_end().to_owned()).unwrap_or_default()

@@ -7,7 +7,7 @@ use netspace_stack::sock::SockId;
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::SockKind;
 
-use crate::standin::{Connecting, Datagram, Fresh, Listener, Stream};
+use crate::standin::{Connecting, Datagram, Fresh, Listener, Netlink, Stream};
 
 /// Where a socket stands in [`crate::Door`]'s table.
 pub(crate) type Key = usize;
@@ -25,6 +25,8 @@ pub(crate) enum Body {
     Stream(Stream),
     /// UDP, raw or ping.
     Datagram(Datagram),
+    /// AF_NETLINK.
+    Netlink(Box<Netlink>),
 }
 
 /// A socket of a program.
@@ -50,6 +52,8 @@ pub(crate) struct Sock {
     pub(crate) tree: usize,
     /// The thread and the descriptor by which it was last used.
     pub(crate) holder: (u32, u32),
+    /// When the last datagram that was given to the program had come.
+    pub(crate) last_received: Option<netspace_base::Instant>,
     /// What `SO_ERROR` is to tell, when the stack has told us already.
     pub(crate) error: Option<Errno>,
     /// `connect` has told of the connection's success.

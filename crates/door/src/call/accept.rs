@@ -54,7 +54,7 @@ impl Door {
             Ok(accepted) => {
                 let host = call.ns;
                 note(world, host, || format!("accept: a connection from {peer}"));
-                self.watch(accepted);
+                self.tell_owner(world, call, id);
                 self.pump(world, accepted);
                 Ok(Answer::Sent)
             }
@@ -102,6 +102,7 @@ impl Door {
             send_timeout,
             tree: call.tree,
             holder: (call.tid, 0),
+            last_received: None,
             error: None,
             connect_told: true,
         }))

@@ -17,6 +17,9 @@ use crate::sys::seccomp;
 impl Door {
     pub(crate) fn call_connect(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return self.connect_elsewhere(call) };
+        if self.netlink(key).is_some() {
+            return self.name_netlink(call, key, true);
+        }
         self.look_now(world);
         let len = call.int(2);
         let len = usize::try_from(len).ok().filter(|&n| n <= 128).ok_or(Errno(libc::EINVAL))?;
@@ -44,7 +47,7 @@ impl Door {
             Body::Stream(_) if !std::mem::replace(&mut sock.connect_told, true) => {
                 return Err(sock.error.take().unwrap_or(Errno(libc::ECONNABORTED)));
             }
-            Body::Stream(_) | Body::Datagram(_) | Body::Fresh(_) => {}
+            Body::Stream(_) | Body::Datagram(_) | Body::Fresh(_) | Body::Netlink(_) => {}
         }
         let (ns, t) = world.host(host);
         let Parsed::Addr(addr) = parsed else {
@@ -199,7 +202,7 @@ impl Door {
         match parsed {
             Parsed::Unspec => {
                 ns.disconnect(t, id)?;
-                datagram.set_connected(false).map_err(os)?;
+                datagram.push.set_connected(false).map_err(os)?;
             }
             Parsed::Addr(addr) => {
                 let result = ns.connect(t, id, addr);
@@ -207,7 +210,7 @@ impl Door {
                 result?;
                 let (sock, _) = self.sock(key)?;
                 if let Body::Datagram(datagram) = &mut sock.body {
-                    datagram.set_connected(true).map_err(os)?;
+                    datagram.push.set_connected(true).map_err(os)?;
                 }
             }
         }

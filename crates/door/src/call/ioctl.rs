@@ -1,27 +1,90 @@
-//! ioctl(2) on sockets.
+//! ioctl(2) on sockets: queue lengths and devices.
+//!
+//! Device requests are answered on every socket of a program, AF_UNIX ones too: the machine's devices are none of its
+//! business.
+
+use netspace_uapi::Errno;
+use netspace_uapi::ioctl::{self, IFREQ_LEN, number};
 
 use super::{Answer, Call, DONE, Outcome, err};
 use crate::door::{Door, World};
-use crate::sock::Body;
+use crate::sock::{Body, Key};
 
 const SIOCATMARK: u32 = 0x8905;
+/// Requests below this one are about a socket, from it on about devices, routes and neighbours.
+const FIRST_OF_DEVICES: u32 = 0x890b;
+/// Longest list of `SIOCGIFCONF`, bytes.
+const MAX_LIST: usize = 64 * 1024;
 
 impl Door {
     pub(crate) fn call_ioctl(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let request = call.args[1] as u32;
-        let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
-        if u64::from(request) == libc::TIOCOUTQ {
-            let (sock, id) = self.sock(key)?;
-            let (ns, _) = world.host(sock.ns);
-            let unsent = if let Body::Stream(stream) = &sock.body { stream.unsent() } else { 0 };
-            let n = ns.send_queue_len(id) + unsent;
-            self.write(call, call.args[2], &(n as i32).to_ne_bytes())?;
-            return DONE;
-        }
-        if request == SIOCATMARK {
+        let key = self.find(call, 0);
+        if key.is_none() && crate::procfs::socket_inode(call.tid, call.fd(0)).is_none() {
             return Ok(Answer::Proceed);
         }
-        self.refuse(call, "ioctl", format!("{request:#06x}"));
-        err(libc::ENOTTY)
+        match (request, key) {
+            (number::SIOCGIFCONF, _) => self.list_devices(world, call),
+            (FIRST_OF_DEVICES.., _) if request != number::SIOCOUTQNSD => self.device_ioctl(world, call, request),
+            (_, Some(key)) => self.socket_ioctl(world, call, key, request),
+            (_, None) => Ok(Answer::Proceed),
+        }
+    }
+
+    fn socket_ioctl(&mut self, world: &mut dyn World, call: &Call, key: Key, request: u32) -> Outcome {
+        match request {
+            number::SIOCOUTQ | number::SIOCOUTQNSD => {
+                let (sock, id) = self.sock(key)?;
+                let unsent = if let Body::Stream(stream) = &sock.body { stream.unsent() } else { 0 };
+                let (ns, _) = world.host(sock.ns);
+                let n = ioctl::queue_length(ns, id, request).unwrap_or(0) + i32::try_from(unsent).unwrap_or(i32::MAX);
+                self.write(call, call.args[2], &n.to_ne_bytes())?;
+                DONE
+            }
+            number::SIOCGSTAMP | number::SIOCGSTAMPNS => {
+                let (sock, _) = self.sock(key)?;
+                let bytes = ioctl::timestamp(request, sock.last_received, world.epoch())?;
+                self.write(call, call.args[2], &bytes)?;
+                DONE
+            }
+            SIOCATMARK => Ok(Answer::Proceed),
+            _ => {
+                self.refuse(call, "ioctl", format!("{request:#06x}"));
+                err(libc::ENOTTY)
+            }
+        }
+    }
+
+    fn device_ioctl(&mut self, world: &mut dyn World, call: &Call, request: u32) -> Outcome {
+        let ifreq = self.read(call, call.args[2], IFREQ_LEN)?;
+        let (ns, t) = world.host(call.ns);
+        match ioctl::interface(ns, t, request, &ifreq) {
+            Some(answer) => {
+                let answer = answer?;
+                self.write(call, call.args[2], &answer)?;
+                DONE
+            }
+            None => {
+                self.refuse(call, "ioctl", format!("{request:#06x}"));
+                err(libc::ENOTTY)
+            }
+        }
+    }
+
+    /// `SIOCGIFCONF`: `struct ifconf { int len; char *buffer; }`.
+    fn list_devices(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
+        let at = call.args[2];
+        let len = self.read_u32(call, at)?.cast_signed();
+        let mut buffer = [0; 8];
+        buffer.copy_from_slice(&self.read(call, at + 8, 8)?);
+        let buffer = u64::from_ne_bytes(buffer);
+        let room = usize::try_from(len).map_err(|_| Errno(libc::EINVAL))?.min(MAX_LIST);
+        let (ns, _) = world.host(call.ns);
+        let list = ioctl::ifconf(ns, (buffer != 0).then_some(room));
+        if buffer != 0 {
+            self.write(call, buffer, &list)?;
+        }
+        self.write(call, at, &(list.len() as u32).to_ne_bytes())?;
+        DONE
     }
 }

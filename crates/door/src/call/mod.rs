@@ -9,6 +9,7 @@ mod header;
 mod ioctl;
 mod memory;
 mod name;
+mod netlink;
 mod open;
 mod option;
 mod receive;
@@ -16,7 +17,6 @@ mod send;
 mod socket;
 
 use std::io;
-use std::time::Duration;
 
 use netspace_base::{Instant, NsId};
 use netspace_stack::sock::SockId;
@@ -172,7 +172,8 @@ impl Door {
             Some(Body::Fresh(fresh)) => fresh.is_nonblocking(),
             Some(Body::Connecting(connecting)) => crate::sys::file::is_nonblocking(connecting.inner.as_fd()),
             Some(Body::Listener(listener)) => crate::sys::file::is_nonblocking(listener.inner.as_fd()),
-            Some(Body::Datagram(datagram)) => datagram.is_nonblocking(),
+            Some(Body::Datagram(datagram)) => datagram.push.is_nonblocking(),
+            Some(Body::Netlink(netlink)) => netlink.push.is_nonblocking(),
             Some(Body::Stream(_)) | None => procfs::is_nonblocking(call.tid, call.fd(0)),
         }
     }
@@ -199,7 +200,8 @@ impl Door {
         use std::os::fd::AsFd;
         let outer = match self.socks.get(key).map(|sock| &sock.body) {
             Some(Body::Stream(stream)) => stream.outer(),
-            Some(Body::Datagram(datagram)) => datagram.outer(),
+            Some(Body::Datagram(datagram)) => datagram.push.outer(),
+            Some(Body::Netlink(netlink)) => netlink.push.outer(),
             _ => None,
         };
         if let Some(outer) = outer {
@@ -237,9 +239,4 @@ impl Door {
     pub(crate) fn refuse(&mut self, call: &Call, name: &'static str, detail: String) {
         self.report.add(procfs::name(call.tid), name, detail);
     }
-}
-
-/// A timeout in words, for traces.
-pub(crate) fn in_words(timeout: Option<Duration>) -> String {
-    timeout.map_or_else(|| "none".to_owned(), |t| format!("{t:?}"))
 }

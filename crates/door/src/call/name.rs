@@ -9,6 +9,9 @@ use crate::sys::file;
 impl Door {
     pub(crate) fn call_name(&mut self, world: &mut dyn World, call: &Call, peer: bool) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        if self.netlink(key).is_some() {
+            return self.address_netlink(call, key, peer);
+        }
         let (sock, id) = self.sock(key)?;
         let family = sock.kind.family;
         let (ns, _) = world.host(sock.ns);

@@ -1,7 +1,7 @@
 //! open(2) and its kin, for the files that tell about the network.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netspace_uapi::Errno;
 
@@ -39,8 +39,12 @@ impl Door {
         if kind == Kind::Machine {
             return Ok(Answer::Proceed);
         }
+        self.take_settings(world);
         let content = world.file(call.ns, &path);
         match (content, kind) {
+            (Some(content), _) if flags & libc::O_ACCMODE != libc::O_RDONLY => {
+                self.give_setting(call, &path, content, flags)
+            }
             (Some(content), _) => self.give_file(call, &content, flags),
             (None, Kind::HostOnly) => {
                 self.refuse(call, "open", path);
@@ -55,15 +59,31 @@ impl Door {
         if flags & libc::O_DIRECTORY != 0 {
             return err(libc::ENOTDIR);
         }
-        if flags & libc::O_ACCMODE != libc::O_RDONLY {
-            return err(libc::EACCES);
-        }
         let memory = file::memory_file(c"netspace-file", content).map_err(os)?;
         file::seal(memory.as_fd()).map_err(os)?;
         let read_only = file::reopen_read_only(memory.as_fd()).map_err(os)?;
+        self.answer_with_file(call, read_only.as_fd(), flags)
+    }
+
+    /// Gives the program a file to write a setting to.
+    fn give_setting(&mut self, call: &Call, path: &str, content: Vec<u8>, flags: i32) -> Outcome {
+        if !path.starts_with("/proc/sys/") {
+            return err(libc::EACCES);
+        }
+        let fresh = flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_TRUNC != 0;
+        let content = if fresh { Vec::new() } else { content };
+        let memory = file::memory_file(c"netspace-setting", &content).map_err(os)?;
+        // An open file of its own: that it is closed shall be told.
+        let given = file::reopen_to_write(memory.as_fd()).map_err(os)?;
+        let program = crate::procfs::name(call.tid);
+        self.await_setting(memory, call.ns, path.to_owned(), program).map_err(os)?;
+        self.answer_with_file(call, given.as_fd(), flags)
+    }
+
+    fn answer_with_file(&self, call: &Call, file: BorrowedFd<'_>, flags: i32) -> Outcome {
         let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         let close_on_exec = flags & libc::O_CLOEXEC != 0;
-        seccomp::answer_with_fd(listener.as_fd(), call.id, read_only.as_fd(), close_on_exec).map_err(os)?;
+        seccomp::answer_with_fd(listener.as_fd(), call.id, file, close_on_exec).map_err(os)?;
         Ok(Answer::Sent)
     }
 }

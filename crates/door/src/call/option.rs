@@ -8,7 +8,7 @@ use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
 use netspace_uapi::option::{self, DoorOption, Get, Set};
 use netspace_uapi::{Errno, sockaddr};
 
-use super::{Answer, Call, DONE, Outcome, err, in_words};
+use super::{Answer, Call, DONE, Outcome, err};
 use crate::door::{Door, World};
 use crate::sock::{Body, Key};
 use crate::sys::socket;
@@ -21,11 +21,24 @@ struct Devices<'a>(&'a Netns);
 
 impl option::Devices for Devices<'_> {
     fn index(&self, name: &str) -> Option<DevId> {
-        self.0.dev_by_name(name)
+        self.0.dev.by_name(name).map(|device| device.id)
     }
 
     fn name(&self, dev: DevId) -> Option<String> {
-        self.0.dev_name(dev).map(ToOwned::to_owned)
+        self.0.dev.get(dev).map(|device| device.name.to_string())
+    }
+}
+
+/// For options that name no device.
+pub(crate) struct NoDevices;
+
+impl option::Devices for NoDevices {
+    fn index(&self, _name: &str) -> Option<DevId> {
+        None
+    }
+
+    fn name(&self, _dev: DevId) -> Option<String> {
+        None
     }
 }
 
@@ -38,6 +51,9 @@ impl Door {
         if (level, number) == (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) {
             let (len, at) = option::filter_program(&bytes)?;
             bytes = self.read(call, at, len)?;
+        }
+        if self.netlink(key).is_some() {
+            return self.setsockopt_netlink(call, key, &bytes);
         }
         let (sock, id) = self.sock(key)?;
         let (kind, host) = (sock.kind, sock.ns);
@@ -92,10 +108,10 @@ impl Door {
             Body::Fresh(fresh) => fresh.inner.as_fd(),
             Body::Connecting(connecting) => connecting.inner.as_fd(),
             Body::Listener(listener) => listener.inner.as_fd(),
-            Body::Datagram(datagram) => datagram.inner.as_fd(),
+            Body::Datagram(datagram) => datagram.push.inner.as_fd(),
+            Body::Netlink(netlink) => netlink.push.inner.as_fd(),
         };
         socket::set_option(inner, name, bytes).map_err(super::os)?;
-        let _ = in_words(timeout);
         DONE
     }
 
@@ -104,6 +120,10 @@ impl Door {
         let (level, number) = (call.int(1), call.int(2));
         let room = self.read_u32(call, call.args[4])?.cast_signed();
         let room = usize::try_from(room).map_err(|_| Errno(libc::EINVAL))?;
+        if self.netlink(key).is_some() {
+            let bytes = self.getsockopt_netlink(key, level, number, room)?;
+            return self.write_option(call, &bytes);
+        }
         let (sock, _) = self.sock(key)?;
         let bytes = match option::get(sock.kind, level, number) {
             Ok(Get::Fixed(value)) => option::emit_int(level, value, room),
@@ -115,7 +135,11 @@ impl Door {
                 return Err(error);
             }
         };
-        self.write(call, call.args[3], &bytes)?;
+        self.write_option(call, &bytes)
+    }
+
+    fn write_option(&self, call: &Call, bytes: &[u8]) -> Outcome {
+        self.write(call, call.args[3], bytes)?;
         self.write(call, call.args[4], &(bytes.len() as u32).to_ne_bytes())?;
         DONE
     }

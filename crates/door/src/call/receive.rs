@@ -39,6 +39,9 @@ impl Door {
         if self.is_stream(key) {
             return self.receive_stream(world, key, flags);
         }
+        if self.netlink(key).is_some() {
+            return self.recvfrom_netlink(world, call, key);
+        }
         let received = match self.receive(world, call, key, flags)? {
             Ok(received) => received,
             Err(wait) => return Ok(wait),
@@ -70,6 +73,9 @@ impl Door {
         flags: i32,
     ) -> Outcome {
         let header = self.read_header(call, at)?;
+        if self.netlink(key).is_some() {
+            return self.recvmsg_netlink(world, call, key, &header, flags);
+        }
         let received = match self.receive(world, call, key, flags)? {
             Ok(received) => received,
             Err(wait) => return Ok(wait),
@@ -169,6 +175,7 @@ impl Door {
         let Body::Datagram(datagram) = &mut sock.body else { return err(libc::EOPNOTSUPP) };
         match datagram.receive(ns, t, id, recv_flags) {
             Ok(received) => {
+                sock.last_received = Some(received.control.at);
                 note(world, host, || {
                     let from = received.from.map(|addr| format!(" from {addr}")).unwrap_or_default();
                     format!("recvfrom: {} bytes{from}", received.len())

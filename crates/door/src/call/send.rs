@@ -85,6 +85,10 @@ impl Door {
     }
 
     fn send(&mut self, world: &mut dyn World, call: &mut Call, key: Key, outgoing: &Outgoing<'_>) -> Outcome {
+        if self.netlink(key).is_some() {
+            let data = self.gather(call, outgoing.pieces, outgoing.len)?;
+            return self.send_netlink(world, call, key, outgoing.name.as_deref(), &data);
+        }
         let (sock, _) = self.sock(key)?;
         if sock.kind.ty == SockType::Stream {
             self.send_stream(world, call, key, outgoing)

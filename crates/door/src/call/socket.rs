@@ -33,6 +33,7 @@ impl Door {
         let family = match domain {
             libc::AF_INET => Family::Inet,
             libc::AF_INET6 => Family::Inet6,
+            libc::AF_NETLINK => return self.socket_netlink(call),
             _ => {
                 self.refuse(call, "socket", format!("family {domain}, type {}", ty & TYPE_MASK));
                 return err(libc::EAFNOSUPPORT);
@@ -63,6 +64,7 @@ impl Door {
         let given = made.map_err(os).and_then(|body| self.give(call, kind, Some(id), body, ty & libc::SOCK_CLOEXEC != 0));
         match given {
             Ok(fd) => {
+                self.tell_owner(world, call, id);
                 note(world, call.ns, || format!("socket({})", describe(kind)));
                 Ok(fd)
             }
@@ -74,8 +76,16 @@ impl Door {
         }
     }
 
+    /// Tells the stack whose a socket is, for `ss` and `/proc/net`.
+    pub(crate) fn tell_owner(&mut self, world: &mut dyn World, call: &Call, id: netspace_stack::sock::SockId) {
+        let Some(inode) = self.inode(call.ns, id) else { return };
+        let uid = crate::procfs::user(call.tid);
+        let (ns, _) = world.host(call.ns);
+        ns.set_owner(id, inode, uid);
+    }
+
     /// Gives the program a new socket as the call's answer.
-    fn give(
+    pub(crate) fn give(
         &mut self,
         call: &Call,
         kind: SockKind,
@@ -85,7 +95,8 @@ impl Door {
     ) -> Outcome {
         let inner = match &body {
             Body::Fresh(fresh) => fresh.inner.as_fd(),
-            Body::Datagram(datagram) => datagram.inner.as_fd(),
+            Body::Datagram(datagram) => datagram.push.inner.as_fd(),
+            Body::Netlink(netlink) => netlink.push.inner.as_fd(),
             _ => return err(libc::EINVAL),
         };
         let inode = socket::inode(inner).map_err(os)?;
@@ -102,6 +113,7 @@ impl Door {
             send_timeout: None,
             tree: call.tree,
             holder: (call.tid, 0),
+            last_received: None,
             error: None,
             connect_told: false,
         });
@@ -110,6 +122,9 @@ impl Door {
 
     pub(crate) fn call_bind(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
+        if self.netlink(key).is_some() {
+            return self.name_netlink(call, key, false);
+        }
         self.look_now(world);
         let len = call.int(2);
         let len = usize::try_from(len).ok().filter(|&n| n <= 128).ok_or(Errno(libc::EINVAL))?;
@@ -183,7 +198,7 @@ impl Door {
             Body::Datagram(datagram) => {
                 ns.shutdown(t, id, how)?;
                 let how = call.int(1);
-                socket::shutdown(datagram.inner.as_fd(), how);
+                socket::shutdown(datagram.push.inner.as_fd(), how);
                 DONE
             }
             Body::Listener(_) => {
@@ -191,6 +206,7 @@ impl Door {
                 self.on_sock_wake(world, key);
                 DONE
             }
+            Body::Netlink(_) => err(libc::EOPNOTSUPP),
             Body::Fresh(_) | Body::Connecting(_) => {
                 ns.shutdown(t, id, how)?;
                 DONE

@@ -4,10 +4,13 @@
 
 mod datagram;
 mod listener;
+mod netlink;
+mod push;
 mod stream;
 
 pub(crate) use datagram::Datagram;
 pub(crate) use listener::Listener;
+pub(crate) use netlink::Netlink;
 pub(crate) use stream::{Connecting, Fate, Fresh, Hub, Stream};
 
 /// Most bytes moved in one step.

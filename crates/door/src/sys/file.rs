@@ -100,3 +100,57 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn reopen_read_only(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(std::fs::File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?.into())
 }
+
+/// A descriptor of the same file, opened anew to read and write.
+pub(crate) fn reopen_to_write(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(std::fs::OpenOptions::new().read(true).write(true).open(path)?.into())
+}
+
+/// Tells when files are written.
+#[derive(Debug)]
+pub(crate) struct Inotify(OwnedFd);
+
+impl Inotify {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the descriptor is new and ours.
+        let fd = check(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })?;
+        // SAFETY: as above.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.0.as_fd()
+    }
+
+    /// Watches a file for being written, and for being closed by a writer.
+    pub(crate) fn watch(&self, file: BorrowedFd<'_>) -> io::Result<i32> {
+        let path = std::ffi::CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let events = libc::IN_MODIFY | libc::IN_CLOSE_WRITE;
+        // SAFETY: `path` is a C string that lives through the call.
+        check(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), events) })
+    }
+
+    /// What has happened: the watch, and whether the file was closed.
+    pub(crate) fn events(&self) -> Vec<(i32, bool)> {
+        const HEADER: usize = 16;
+        let mut found = Vec::new();
+        let mut buffer = [0_u8; 4096];
+        loop {
+            // SAFETY: the kernel writes at most `buffer.len()` bytes.
+            let n = unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+            let Ok(n) = usize::try_from(n) else { return found };
+            let mut rest = &buffer[..n];
+            if rest.is_empty() {
+                return found;
+            }
+            while rest.len() >= HEADER {
+                let word = |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+                found.push((word(0).cast_signed(), word(4) & libc::IN_CLOSE_WRITE != 0));
+                let len = word(12) as usize;
+                rest = rest.get(HEADER + len..).unwrap_or_default();
+            }
+        }
+    }
+}
