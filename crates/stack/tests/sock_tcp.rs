@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netspace_base::{Bytes, DropReason, Pkt};
 use netspace_stack::Turn;
+use netspace_stack::snmp::Counter;
 use netspace_stack::sock::{
     Connect, Family, How, Message, OptName, Readiness, RecvFlags, SockError, SockId, SockOpt, SockType,
 };
@@ -165,10 +166,107 @@ fn a_full_accept_queue_makes_the_peer_wait() {
     }
     net.advance(Duration::from_secs(4));
     assert_eq!(open(&net), 4, "the repeated SYNs found room");
-    // With tcp_abort_on_overflow a completed handshake without room is reset.
-    for _ in 0..2 {
-        net.accept(B, l).unwrap();
+}
+
+#[test]
+fn cookies_answer_when_the_syn_queue_is_full() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 2);
+    // Three SYNs whose handshakes never complete: the SYN/ACKs are lost.
+    net.lose = Some(|pkt: &Pkt| pkt.copy_range(23, 1) == [6] && pkt.copy_range(47, 1) == [0x12]);
+    for _ in 0..3 {
+        let c = net.tcp(A);
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+        net.advance(MS);
     }
+    net.lose = None;
+    let c = net.tcp(A);
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(MS);
+    assert_eq!(state(&net, A, c), 1);
+    let sent = net.host[B].snmp.get(Counter::TcpExtSyncookiesSent);
+    assert!(sent >= 1 && net.host[B].snmp.get(Counter::TcpExtSyncookiesRecv) == 1, "{sent}");
+    let (s, _) = net.accept(B, l).unwrap();
+    net.send(A, c, &pattern(5000)).unwrap();
+    net.advance(MS * 10);
+    assert_eq!(net.recv_bytes(B, s).unwrap(), pattern(5000));
+    // Without cookies the SYN is dropped, and repeated.
+    net.call(B, |ns, t| ns.set_sysctl(t, "ipv4.tcp_syncookies", "0")).unwrap();
+    net.lose = Some(|pkt: &Pkt| pkt.copy_range(23, 1) == [6] && pkt.copy_range(47, 1) == [0x12]);
+    for _ in 0..3 {
+        let c = net.tcp(A);
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+        net.advance(MS);
+    }
+    assert!(net.t.ledger.dropped(DropReason::TcpSynOverflow) > 0);
+}
+
+#[test]
+fn abort_on_overflow_resets() {
+    let mut net = Net::new();
+    net.call(B, |ns, t| ns.set_sysctl(t, "ipv4.tcp_abort_on_overflow", "1")).unwrap();
+    let l = net.listener(B, "0.0.0.0:80", 0);
+    // Two handshakes at once: there is room for one.
+    let clients = [net.tcp(A), net.tcp(A)];
+    for c in clients {
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+    }
+    net.advance(MS * 2);
+    let errors: Vec<_> = clients.iter().map(|&c| net.host[A].take_error(c)).collect();
+    assert!(errors.contains(&Some(SockError::ConnectionReset)) && errors.contains(&None), "{errors:?}");
+    assert!(net.accept(B, l).is_ok());
+}
+
+#[test]
+fn a_host_that_does_not_answer_arp() {
+    let mut net = Net::new();
+    let c = net.tcp(A);
+    net.connect(A, c, "10.0.0.99:80").unwrap();
+    net.advance(Duration::from_secs(4));
+    assert_eq!(net.host[A].take_error(c), Some(SockError::HostUnreachable));
+    let c = net.socket(A, Family::Inet6, SockType::Stream);
+    net.connect(A, c, "[fd00::99]:80").unwrap();
+    net.advance(Duration::from_secs(4));
+    assert_eq!(net.host[A].take_error(c), Some(SockError::HostUnreachable));
+}
+
+#[test]
+fn link_local_peers_are_told_apart_by_their_link() {
+    let mut net = Net::new();
+    let lla = |net: &Net, n: usize| {
+        let dev = net.host[n].dev.get(net.dev[n]).unwrap();
+        dev.addrs6.iter().map(|a| a.addr).find(std::net::Ipv6Addr::is_unicast_link_local).unwrap()
+    };
+    let to = lla(&net, B);
+    let l = net.listener(B, "[::]:80", 4);
+    let c = net.socket(A, Family::Inet6, SockType::Stream);
+    assert_eq!(net.connect(A, c, &format!("[{to}]:80")), Err(SockError::Invalid), "which link?");
+    let scope = net.dev[A].0;
+    net.connect(A, c, &format!("[{to}%{scope}]:80")).unwrap();
+    net.advance(MS * 5);
+    let (s, peer) = net.accept(B, l).unwrap();
+    assert_eq!(peer.to_string(), format!("[{}%{}]:{}", lla(&net, A), net.dev[B].0, peer.port()));
+    net.send(A, c, b"link").unwrap();
+    net.advance(MS);
+    assert_eq!(net.recv_bytes(B, s).unwrap(), b"link");
+}
+
+#[test]
+fn the_lists_show_every_connection_and_its_owner() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    net.host[B].set_owner(l, 4711, 1000);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.host[A].set_owner(c, 42, 7);
+    net.send(A, c, b"queued").unwrap();
+    net.advance(MS);
+    let list = net.host[B].sockets(net.t.now);
+    let listener = list.iter().find(|i| i.state == 10).unwrap();
+    assert_eq!((listener.owner.inode, listener.owner.uid, listener.send_queue), (4711, 1000, 8));
+    let child = list.iter().find(|i| i.id == Some(s)).unwrap();
+    assert_eq!((child.state, child.recv_queue, child.local.to_string().as_str()), (1, 6, "10.0.0.2:80"));
+    let stat = net.host[A].sock_stat();
+    assert_eq!((stat.used, stat.tcp, stat.established), (1, 1, 1));
 }
 
 #[test]
@@ -309,8 +407,8 @@ fn a_big_transfer_through_a_lossy_link() {
     net.loss = 20_000_000;
     net.delay = MS * 2;
     transfer(&mut net, 2 << 20);
-    let netstat = &net.host[A].snmp;
-    assert!(netstat.get(netspace_stack::snmp::Counter::TcpOutSegs) > 0);
+    let resent = net.host[A].snmp.get(Counter::TcpRetransSegs);
+    assert!(resent > 10, "{resent} of about 1450 segments sent again");
 }
 
 #[test]

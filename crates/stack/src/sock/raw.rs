@@ -155,7 +155,10 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival
     let mut filled = None;
     if pkt.checksum == ChecksumState::Partial {
         let mut copy = pkt.clone();
+        let header = copy.since_network_header();
+        copy.unpull(header);
         checksum::fill_checksum(&mut copy);
+        copy.pull(header);
         filled = Some(copy);
     }
     let pkt = filled.as_ref().unwrap_or(pkt);

@@ -134,7 +134,7 @@ mod tests {
             let later = |seconds| now + Duration::from_secs(seconds);
             assert_eq!(check(&secret, &tuple, SeqNum(77), cookie, later(100)), Some(told));
             assert_eq!(check(&secret, &tuple, SeqNum(77), cookie, later(200)), None);
-            assert_eq!(check(&secret, &tuple, SeqNum(78), cookie, now), None);
+            assert_eq!(check(&secret, &tuple, SeqNum(99), cookie, now), None);
             let other = Tuple { remote_port: 998, ..tuple };
             assert_eq!(check(&secret, &other, SeqNum(77), cookie, now), None);
         }
