@@ -109,9 +109,9 @@ pub struct Config {
     pub oob_inline: bool,
     /// `TCP_NOTSENT_LOWAT`: writable only when less than this is unsent, bytes.
     pub notsent_lowat: u32,
-    /// A reset with the right number ends TIME-WAIT only if this is off (`net.ipv4.tcp_rfc1337`).
+    /// A reset with the right number does not end TIME-WAIT (RFC 1337, `net.ipv4.tcp_rfc1337`).
     pub rfc1337: bool,
-    /// A full accept queue or unread data at close: see [`crate::Connection::close`]. Linger zero resets.
+    /// `SO_LINGER` with zero seconds: close resets the connection.
     pub linger_zero: bool,
 }
 

@@ -211,7 +211,9 @@ impl Connection {
         }
         match self.state {
             State::SynSent => self.die(None),
-            State::SynReceived | State::Established => {
+            // RFC 9293 §3.10.4: FIN waits for the handshake.
+            State::SynReceived => self.send.fin_queued = true,
+            State::Established => {
                 self.send.fin_queued = true;
                 self.set_state(now, State::FinWait1);
             }
@@ -346,12 +348,12 @@ impl Connection {
     /// `TCP_NODELAY`.
     pub fn set_nodelay(&mut self, on: bool) {
         self.config.nodelay = on;
-        self.send.push |= on;
+        self.send.push |= on && self.send.unsent() > 0;
     }
 
     /// `TCP_CORK`: off sends what was held back.
     pub fn set_cork(&mut self, on: bool) {
-        self.send.push |= self.config.cork && !on;
+        self.send.push |= self.config.cork && !on && self.send.unsent() > 0;
         self.config.cork = on;
     }
 

@@ -36,6 +36,8 @@ impl RttEstimator {
     /// Takes a sample (of a segment sent once: Karn). `una` and `nxt` tell the rounds.
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration, una: u64, nxt: u64, bounds: &RtoBounds) {
         let rtt_ns = (rtt.as_nanos() as u64).max(1);
+        // RFC 6298 (5.7) and Karn: only a measurement ends the back-off.
+        self.backoff = 0;
         if self.min_ns == 0 || rtt_ns <= self.min_ns || now.saturating_since(self.min_at) > MIN_RTT_WINDOW {
             self.min_ns = rtt_ns;
             self.min_at = now;

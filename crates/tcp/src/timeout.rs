@@ -109,10 +109,11 @@ impl Connection {
     fn on_persist_timeout(&mut self, now: Instant) {
         let stalled_at = *self.stalled_at.get_or_insert(now);
         let orphan = self.flags.contains(Flags::ORPHAN);
+        // An orphan is given up even if its peer answers: nobody will ever read.
+        let tries = if orphan { self.send.rtt.backoff } else { self.probes };
         let limit = if orphan { self.config.orphan_retries } else { self.config.retries2 };
-        let patience =
-            self.config.user_timeout.is_some_and(|limit| now.saturating_since(stalled_at) >= limit);
-        if self.probes >= limit || (patience && self.probes > 0) {
+        let late = self.config.user_timeout.is_some_and(|limit| now.saturating_since(stalled_at) >= limit);
+        if tries >= limit || late {
             self.die(Some(self.soft_error.unwrap_or(TcpError::TimedOut)));
             return;
         }

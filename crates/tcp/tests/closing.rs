@@ -204,3 +204,24 @@ fn data_still_unread_survives_the_peers_close() {
     assert_eq!(pair.read(Side::Client, 100), b" words");
     assert!(pair.client.at_end());
 }
+
+#[test]
+fn fin_waits_for_a_window_and_for_the_handshake() {
+    let config = Config { recv_buffer: netspace_tcp::BufferSize::fixed(5_000), ..Config::default() };
+    let mut pair = Pair::connected(Config::default(), config, Link::default());
+    pair.write(Side::Client, &[1; 5_000]);
+    pair.close(Side::Client);
+    pair.run_for(Duration::from_secs(10));
+    assert!(!pair.server().peer_finished());
+    assert_eq!(pair.client.state(), State::FinWait1);
+    pair.read(Side::Server, 10_000);
+    pair.run_until(60, |pair| pair.server().peer_finished());
+
+    let mut pair = Pair::new(Config::default(), Config::default(), Link::default());
+    pair.run_until(1, |pair| pair.server.is_some());
+    pair.shutdown(Side::Server);
+    assert_eq!(pair.server().state(), State::SynReceived);
+    pair.run_until(1, |pair| pair.client.state() == State::CloseWait);
+    pair.close(Side::Client);
+    pair.run_until(1, |pair| pair.server().state() == State::TimeWait);
+}

@@ -36,6 +36,10 @@ impl Connection {
         let was_closed = self.send.wnd == 0;
         let window_changed = self.send.update_window(segment_seq, ack, window);
         self.probes = 0;
+        if was_closed && self.send.wnd > 0 {
+            self.send.rtt.backoff = 0;
+            self.stalled_at = None;
+        }
         if ack < self.send.una && segment.options.sack.is_empty() {
             return Ok(());
         }

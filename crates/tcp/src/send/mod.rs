@@ -273,11 +273,14 @@ impl Sender {
         self.recovery.recover = self.una;
     }
 
-    /// RFC 9293 §3.10.7.4, fifth step: the window is taken from a segment that is newer than the last one used.
+    /// RFC 9293 §3.10.7.4, fifth step: the window is taken from a segment that is newer than the last one used; of equal
+    /// ones, from the one that opens it, or closes it altogether (as Linux does).
     pub(crate) fn update_window(&mut self, segment_seq: u64, ack: u64, wnd: u32) -> bool {
-        let newer = segment_seq > self.wl1
-            || (segment_seq == self.wl1 && (ack > self.wl2 || (ack == self.wl2 && wnd > self.wnd)));
-        if !newer && ack <= self.una {
+        let newer = ack > self.una
+            || (ack == self.una
+                && (segment_seq > self.wl1
+                    || (segment_seq == self.wl1 && (ack > self.wl2 || wnd > self.wnd || wnd == 0))));
+        if !newer {
             return false;
         }
         let changed = wnd != self.wnd;
@@ -303,7 +306,6 @@ impl Sender {
             self.buffer.advance_to(input.ack.min(self.buffer.end()));
             self.bytes_acked += u64::from(summary.acked);
             self.rto_from = input.now;
-            self.rtt.backoff = 0;
         } else {
             summary.duplicate = outstanding && input.bare && summary.newly_sacked == 0;
         }

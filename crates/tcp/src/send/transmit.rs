@@ -178,13 +178,18 @@ impl Connection {
         let offer = self.offer(unsent, mss, fin_due);
         let len = match offer.decide() {
             Ok(len) => len,
+            // FIN takes a number, so it needs a window (RFC 9293 §3.4).
+            Err(Hold::Empty) if offer.window == 0 => {
+                self.note_hold(now, Hold::Window);
+                return None;
+            }
             Err(Hold::Empty) => 0,
             Err(hold) => {
                 self.note_hold(now, hold);
                 return None;
             }
         };
-        Some(self.send_new(now, len, mss, fin_due && len == unsent))
+        Some(self.send_new(now, len, mss, fin_due && len == unsent && len < offer.window))
     }
 
     fn offer(&self, unsent: u32, mss: u32, fin_due: bool) -> Offer {
@@ -244,10 +249,11 @@ impl Connection {
         self.send.last_sent_at = now;
         self.send.window_blocked = false;
         self.send.cork_blocked = false;
+        if self.send.unsent() == 0 {
+            self.send.push = false;
+        }
         if !len.is_multiple_of(mss) {
             self.send.small_end = end;
-        }
-        if self.send.unsent() == 0 {
             self.send.push = false;
         }
         self.send.recovery.on_sent(len);
