@@ -215,7 +215,7 @@ pub(crate) fn receive(
     for route in &options.routes {
         route_info(ns, t.now, dev, router, route);
     }
-    super::slaac::schedule(ns);
+    super::slaac::schedule(ns, t.now);
     ns.routes_changed();
     true
 }

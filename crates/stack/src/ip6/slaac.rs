@@ -109,14 +109,11 @@ fn autonomous(ns: &mut Netns, t: &mut Turn, dev: DevId, address: Ipv6Addr, info:
 }
 
 /// Sets the timer for what runs out first.
-pub(crate) fn schedule(ns: &mut Netns) {
+pub(crate) fn schedule(ns: &mut Netns, now: Instant) {
     let addrs = ns.dev.iter().flat_map(|d| d.addrs6.iter());
-    let ends = addrs.flat_map(|a| {
-        let deprecates = (a.state == AddrState::Preferred).then_some(a.preferred_until);
-        deprecates.into_iter().chain([a.valid_until])
-    });
+    let ends = addrs.flat_map(|a| [a.preferred_until, a.valid_until]);
     let routes = ns.fib6.routes().filter_map(|r| r.expires);
-    let first = ends.chain(routes).min().filter(|&at| at != Instant::FAR_FUTURE);
+    let first = ends.chain(routes).filter(|&at| at > now && at != Instant::FAR_FUTURE).min();
     if let Some(old) = ns.ip6.lifetimes.take() {
         ns.timers.cancel(old);
     }
@@ -142,5 +139,5 @@ pub(crate) fn on_lifetimes(ns: &mut Netns, t: &mut Turn) {
     }
     ns.fib6.retain(|r| r.expires.is_none_or(|at| t.now < at));
     ns.routes_changed();
-    schedule(ns);
+    schedule(ns, t.now);
 }

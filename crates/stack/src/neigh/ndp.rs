@@ -176,7 +176,8 @@ fn advertisement(
     options: &NdpOptions,
 ) -> bool {
     let Some(device) = ns.dev.get(dev) else { return false };
-    if let Some(own) = device.addr6(na.target) {
+    // An address that failed its check is its other owner's.
+    if let Some(own) = device.addr6(na.target).filter(|a| a.state != AddrState::Duplicate) {
         if own.state == AddrState::Tentative {
             dad::conflict(ns, t, dev, na.target);
             return true;
