@@ -188,9 +188,14 @@ impl Netns {
         }
     }
 
-    /// `SO_ERROR`: the pending error, cleared by asking.
+    /// `SO_ERROR`: the pending error, cleared by asking. The end of a failed connect has been told then, too.
     pub fn take_error(&mut self, s: SockId) -> Option<SockError> {
-        self.sockets.get_mut(s).ok()?.take_error()
+        let socket = self.sockets.get_mut(s).ok()?;
+        let error = socket.take_error();
+        if let (Some(_), Some(tcp)) = (error, socket.tcp_mut()) {
+            tcp.connecting = false;
+        }
+        error
     }
 
     /// setsockopt(2).
