@@ -25,7 +25,8 @@ const MIN_PATH_MSS: u32 = 48;
 /// The largest segment that fits a path.
 pub(super) fn path_mss(route: &RouteOut, remote: IpAddr) -> u16 {
     let ip_header = if remote.is_ipv4() { 20 } else { 40 };
-    route.mtu.saturating_sub(ip_header + TCP_HEADER).clamp(MIN_PATH_MSS, u32::from(u16::MAX)) as u16
+    // An IPv4 packet is 65535 bytes at most, whatever the loopback device could carry.
+    route.mtu.min(u32::from(u16::MAX)).saturating_sub(ip_header + TCP_HEADER).clamp(MIN_PATH_MSS, u32::from(u16::MAX)) as u16
 }
 
 /// Carries out all that follows from a change of the connection `id`.
@@ -70,7 +71,10 @@ fn send_segment(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: &Tuple, segment
         return;
     };
     let socket = &ns.sockets.table[id];
-    let info = send_info(socket, tuple, route);
+    let mut info = send_info(socket, tuple, route);
+    if !tuple.remote.is_ipv4() && socket.opts.auto_flow_label {
+        info.flow_label = ns.sockets.secret.flow_label(tuple);
+    }
     let (mark, priority) = (socket.opts.mark, socket.opts.priority);
     if segment.flags.contains(TcpFlags::RST) {
         ns.snmp.inc(Counter::TcpOutRsts);
@@ -193,7 +197,10 @@ fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
             Event::StateChanged(from, to) => state_changed(ns, t, id, from, to),
             Event::Connected => listen::child_connected(ns, t, id),
             // Readable again although it was readable before: level-triggered readiness does not show that.
-            Event::Readable | Event::Urgent => ns.sockets.wake(t, id),
+            Event::Readable | Event::Urgent => {
+                listen::make_ready(ns, t, id);
+                ns.sockets.wake(t, id);
+            }
             Event::Writable | Event::Closed => {}
         }
     }
