@@ -5,3 +5,7 @@
 pub mod entry;
 
 pub mod tcp_pair;
+
+/// The whole stack, as its smoke test calls it.
+#[path = "../../crates/stack/tests/fuzz_entry/mod.rs"]
+pub mod stack;
