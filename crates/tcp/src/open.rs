@@ -119,7 +119,8 @@ impl Connection {
         options.sack_permitted = if answers { self.send.sack } else { self.config.sack };
         self.syn_sent_at = now;
         self.send.last_sent_at = now;
-        let window = self.recv.syn_window(&self.config);
+        let timestamp_len = if answers && timestamps { 12 } else { 0 };
+        let window = self.recv.syn_window(u32::from(mss - timestamp_len.min(mss / 2)).max(1), &self.config);
         let mut syn = Segment {
             seq: seq::wire(self.send.una),
             flags: TcpFlags::SYN,

@@ -15,11 +15,13 @@ fn options_are_negotiated() {
     let syn = &pair.sent(Side::Client)[0].segment;
     assert_eq!(syn.flags, TcpFlags::SYN);
     assert_eq!(syn.options.mss, Some(1460));
+    assert_eq!(syn.window, 64_240, "whole segments, not scaled");
     assert_eq!(syn.options.window_scale, Some(7));
     assert!(syn.options.sack_permitted && syn.options.timestamps.is_some());
     let answer = &pair.sent(Side::Server)[0].segment;
     assert_eq!(answer.flags, TcpFlags::SYN | TcpFlags::ACK);
     assert_eq!(answer.ack, syn.seq + 1);
+    assert_eq!(answer.window, 65_160);
     assert_eq!(answer.options.window_scale, Some(7));
     assert_eq!(answer.options.timestamps.map(|(_, echo)| echo), syn.options.timestamps.map(|(ts, _)| ts));
     assert_eq!(pair.client.mss(), 1448);

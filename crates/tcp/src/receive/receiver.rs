@@ -116,9 +116,10 @@ impl Receiver {
         self.edge.saturating_sub(self.nxt) as u32
     }
 
-    /// The window to advertise in a SYN: never scaled (RFC 7323 §2.2).
-    pub(crate) fn syn_window(&mut self, config: &Config) -> u16 {
-        let window = self.free(config).min(0xffff);
+    /// The window to advertise in a SYN: never scaled (RFC 7323 §2.2), and whole segments of `mss`, as Linux does.
+    pub(crate) fn syn_window(&mut self, mss: u32, config: &Config) -> u16 {
+        let free = self.free(config).min(0xffff);
+        let window = if free > mss { free - free % mss } else { free };
         self.edge = self.edge.max(self.nxt + u64::from(window));
         window as u16
     }
