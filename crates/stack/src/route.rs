@@ -89,7 +89,7 @@ impl Netns {
     }
 
     /// Tells that kept routes must be asked for again.
-    pub(crate) fn routes_changed(&mut self) {
+    pub fn routes_changed(&mut self) {
         self.route_generation += 1;
     }
 }

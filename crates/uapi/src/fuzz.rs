@@ -1,11 +1,14 @@
 //! Entry points for fuzzing: each takes any bytes, and must neither panic nor loop.
 
-use netspace_base::DevId;
+use netspace_base::{DevId, NsId, Seed};
 use netspace_stack::sock::{Family, SockType};
+use netspace_stack::{Netns, NetnsConfig, Turn};
 
+use crate::netlink::read::{align, messages};
+use crate::netlink::{NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NetlinkSocket};
 use crate::option::Devices;
 use crate::sockaddr::{Call, SockKind};
-use crate::{cmsg, option, sockaddr};
+use crate::{cmsg, ioctl, option, sockaddr};
 
 const KINDS: &[SockKind] = &[
     SockKind { family: Family::Inet, ty: SockType::Stream, protocol: 6 },
@@ -64,4 +67,33 @@ pub fn option(bytes: &[u8]) {
             assert!(answer.is_err() || answer.is_ok_and(|bytes| bytes.len() <= usize::from(*room)));
         }
     }
+}
+
+/// A datagram of netlink requests, on a socket of each protocol. What is queued as an answer must be well-formed.
+pub fn netlink(bytes: &[u8]) {
+    let mut turn = Turn::default();
+    let config = NetnsConfig { id: NsId(1), name: "fuzz".to_owned(), seed: Seed(1) };
+    let mut ns = Netns::new(config, &mut turn);
+    for protocol in [NETLINK_ROUTE, NETLINK_SOCK_DIAG] {
+        let Ok(mut socket) = NetlinkSocket::new(protocol) else { continue };
+        for strict in [0i32, 1] {
+            let _ = socket.set_option(NETLINK_GET_STRICT_CHK, &strict.to_ne_bytes());
+            let _ = socket.set_option(libc::NETLINK_EXT_ACK, &strict.to_ne_bytes());
+            socket.autobind(1);
+            socket.request(&mut ns, &mut turn, bytes);
+            while let Ok(datagram) = socket.recv(usize::MAX, false) {
+                let total: usize = messages(&datagram.data).map(|(_, m)| align(m.len())).sum();
+                assert_eq!(total, datagram.full_len, "a reply is made of whole messages");
+            }
+        }
+    }
+}
+
+/// A device ioctl: the first byte is its number's low part, the rest the `ifreq`.
+pub fn ioctl(bytes: &[u8]) {
+    let [low, ifreq @ ..] = bytes else { return };
+    let mut turn = Turn::default();
+    let config = NetnsConfig { id: NsId(1), name: "fuzz".to_owned(), seed: Seed(1) };
+    let mut ns = Netns::new(config, &mut turn);
+    let _ = ioctl::interface(&mut ns, &mut turn, 0x8900 | u32::from(*low), ifreq);
 }

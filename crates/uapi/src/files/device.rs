@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use netspace_base::Instant;
 use netspace_stack::Netns;
 
-use super::route::hex6;
+use super::route::{hex4, hex6};
 use crate::netlink::route::addr::flags6;
 
 pub(super) fn dev(ns: &Netns, _now: Instant) -> String {
@@ -69,4 +69,52 @@ const fn scope(addr: Ipv6Addr) -> u8 {
     } else {
         0
     }
+}
+
+/// The groups of all devices: number and name of the device, how often joined, and the group's Ethernet address.
+pub(super) fn dev_mcast(ns: &Netns, _now: Instant) -> String {
+    let mut out = String::new();
+    for device in ns.dev.iter().filter(|d| !d.is_loopback()) {
+        let six = device.groups6.iter().map(|g| {
+            let [.., a, b, c, d] = g.addr.octets();
+            (g.users, [0x33, 0x33, a, b, c, d])
+        });
+        let four = device.groups4.iter().map(|g| {
+            let [_, b, c, d] = g.addr.octets();
+            (g.users, [0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        });
+        for (users, mac) in six.chain(four) {
+            let mac: String = mac.iter().map(|b| format!("{b:02x}")).collect();
+            let _ = writeln!(out, "{:<4} {:<15} {users:<5} {:<5} {mac}", device.id.0, device.name, 0);
+        }
+    }
+    out
+}
+
+pub(super) fn igmp(ns: &Netns, _now: Instant) -> String {
+    let mut out = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".to_owned();
+    for device in ns.dev.iter() {
+        let count = device.groups4.iter().count();
+        if count == 0 {
+            continue;
+        }
+        let _ = writeln!(out, "{}\t{:<10}: {count:5} {:>7}", device.id.0, device.name, "V3");
+        for group in device.groups4.iter() {
+            let _ = writeln!(out, "\t\t\t\t{} {:5} 0:00000000\t\t0", hex4(group.addr), group.users);
+        }
+    }
+    out
+}
+
+pub(super) fn igmp6(ns: &Netns, _now: Instant) -> String {
+    /// `MAF_LOADED`: the device's filter knows the group.
+    const LOADED: u32 = 4;
+    let mut out = String::new();
+    for device in ns.dev.iter() {
+        for group in device.groups6.iter() {
+            let (index, name, users) = (device.id.0, &device.name, group.users);
+            let _ = writeln!(out, "{index:<4} {name:<15} {} {users:5} {LOADED:08X} 0", hex6(group.addr));
+        }
+    }
+    out
 }

@@ -28,9 +28,12 @@ type Text = fn(&Netns, Instant) -> String;
 static PROC_NET: &[(&str, Text)] = &[
     ("arp", neighbour::arp),
     ("dev", device::dev),
+    ("dev_mcast", device::dev_mcast),
     ("icmp", socket::icmp),
     ("icmp6", socket::icmp6),
     ("if_inet6", device::if_inet6),
+    ("igmp", device::igmp),
+    ("igmp6", device::igmp6),
     ("ipv6_route", route::ipv6_route),
     ("mcfilter", |_, _| "Idx Device        MCA        SRC    INC    EXC\n".to_owned()),
     ("mcfilter6", |_, _| {

@@ -25,6 +25,8 @@ use write::Message;
 pub const NETLINK_ROUTE: i32 = 0;
 /// `NETLINK_SOCK_DIAG`.
 pub const NETLINK_SOCK_DIAG: i32 = 4;
+/// `NETLINK_GET_STRICT_CHK`: the option that asks for strict checks of dump requests.
+pub const NETLINK_GET_STRICT_CHK: i32 = 12;
 
 /// Flags of messages (`NLM_F_*`).
 pub mod flag {

@@ -6,8 +6,8 @@ use netspace_stack::{Netns, Turn};
 
 use super::read::messages;
 use super::{
-    Handler, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NlError, Replies, Request, Row, Told, diag, done, flag, pack,
-    report, route,
+    Handler, NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NlError, Replies, Request, Row, Told,
+    diag, done, flag, pack, report, route,
 };
 use crate::bytes_at::{i32_at, u16_at, u32_at};
 use crate::errno::{EINVAL, ENOPROTOOPT, Errno};
@@ -297,9 +297,6 @@ impl NetlinkSocket {
         Ok(i32::from(on).to_ne_bytes().to_vec())
     }
 }
-
-/// `NETLINK_GET_STRICT_CHK`.
-const NETLINK_GET_STRICT_CHK: i32 = 12;
 
 fn read_addr(addr: &[u8]) -> Option<(u16, u32, u32)> {
     if addr.len() < ADDR_LEN {

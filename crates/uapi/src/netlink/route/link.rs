@@ -2,11 +2,11 @@
 //!
 //! `struct ifinfomsg { u8 family, pad; u16 type; i32 index; u32 flags, change; }`, then `IFLA_*`.
 
-use netspace_base::DevId;
+use netspace_base::{DevId, Duration};
 use netspace_stack::dev::{DevFlags, DevKind, DevStats, Device};
 use netspace_stack::{Netns, Turn};
 
-use super::super::read::{Attrs, Kind, Policy};
+use super::super::read::{Attr, Attrs, Kind, Policy};
 use super::super::write::Message;
 use super::super::{NlError, Replies, Request, flag};
 use super::{AF_BRIDGE, AF_INET6, rtm};
@@ -53,6 +53,7 @@ mod ifla {
     pub(super) const ALLMULTI: u16 = 61;
     /// Inside `LINKINFO`.
     pub(super) const INFO_KIND: u16 = 1;
+    pub(super) const INFO_DATA: u16 = 2;
     pub(super) const INFO_SLAVE_KIND: u16 = 4;
 }
 
@@ -123,7 +124,7 @@ pub(super) fn dump(
         let master = filter.master.is_none_or(|m| device.master.map_or(0, |d| d.0) == m);
         if master && filter.kind.is_none_or(|kind| device.kind.name() == kind) {
             let mut message = out.message(rtm::NEWLINK);
-            write(&mut message, ns, device, mask);
+            write(&mut message, device, mask);
             out.push(message);
         }
     }
@@ -170,7 +171,7 @@ pub(super) fn get(
     let attrs = request.attrs(HEADER_LEN, POLICY)?;
     let device = find(ns, request, &attrs)?.ok_or(NlError::bare(libc::EINVAL))?;
     let mut message = out.message(rtm::NEWLINK);
-    write(&mut message, ns, device, attrs.u32(ifla::EXT_MASK).unwrap_or(0));
+    write(&mut message, device, attrs.u32(ifla::EXT_MASK).unwrap_or(0));
     out.push(message);
     Ok(())
 }
@@ -201,7 +202,7 @@ fn write_header(message: &mut Message, device: &Device, family: u8) {
 }
 
 /// A whole link, its attributes in Linux's order.
-fn write(message: &mut Message, ns: &Netns, device: &Device, mask: u32) {
+fn write(message: &mut Message, device: &Device, mask: u32) {
     let (min_mtu, max_mtu) = if device.is_loopback() { (0, 0) } else { (68, 65_535) };
     let queues = 1;
     let changes = u32::try_from(device.stats.carrier_changes).unwrap_or(u32::MAX);
@@ -238,7 +239,6 @@ fn write(message: &mut Message, ns: &Netns, device: &Device, mask: u32) {
             m.u8(INET6_ADDR_GEN_MODE, device.conf.v6.addr_gen_mode as u8);
         });
     });
-    let _ = ns;
 }
 
 fn write_info(message: &mut Message, device: &Device) {
@@ -275,7 +275,7 @@ fn write_stats(message: &mut Message, s: &DevStats) {
     message.attr(ifla::STATS64, &wide).attr(ifla::STATS, &narrow);
 }
 
-/// Changes a link: up or down, MTU, master. An empty request that names nothing is a probe, answered `ENODEV`.
+/// Changes a link, or makes one. An empty request that names nothing is a probe, answered `ENODEV`.
 pub(super) fn change(
     ns: &mut Netns,
     t: &mut Turn,
@@ -283,50 +283,80 @@ pub(super) fn change(
     _out: &mut Replies,
 ) -> Result<(), NlError> {
     let attrs = request.attrs(HEADER_LEN, POLICY)?;
-    let dev = match find(ns, request, &attrs) {
-        Ok(Some(device)) if request.has(flag::EXCL) && request.has(flag::CREATE) => {
-            let _ = device;
-            return Err(NlError::bare(libc::EEXIST));
-        }
-        Ok(Some(device)) => device.id,
-        Ok(None) | Err(_) if request.has(flag::CREATE) => return create(ns, t, &attrs),
+    let index = i32_at(request.body(), 4).unwrap_or(0);
+    let found = find(ns, request, &attrs).map(|found| found.map(|device| device.id));
+    let dev = match found {
+        Ok(Some(_)) if request.has(flag::EXCL) => return Err(NlError::bare(libc::EEXIST)),
+        Ok(Some(dev)) => dev,
+        Ok(None) | Err(_) if request.has(flag::CREATE) => create(ns, t, &attrs)?,
         Ok(None) => return Err(NlError::bare(libc::ENODEV)),
         Err(error) => return Err(error),
     };
     for attr in attrs.iter() {
-        apply(ns, t, dev, attr.ty, attr.u32().unwrap_or(0)).map_err(|e| e.at(attr.offset))?;
+        apply(ns, t, dev, index, attr).map_err(|e| e.at(attr.offset))?;
     }
     let (flags, mask) = (u32_at(request.body(), 8).unwrap_or(0), u32_at(request.body(), 12).unwrap_or(0));
-    if mask & DevFlags::UP.bits() != 0 {
+    // Without a mask all flags are meant, as old programs have it.
+    if mask & DevFlags::UP.bits() != 0 || (mask == 0 && flags & DevFlags::UP.bits() != 0) {
         ns.set_up(t, dev, flags & DevFlags::UP.bits() != 0)?;
     }
-    let known = DevFlags::UP | DevFlags::RUNNING | DevFlags::LOWER_UP;
-    if mask & !known.bits() != 0 && mask != u32::MAX {
-        return Err(NlError::new(libc::EOPNOTSUPP, "only the UP flag of a link can be changed here"));
+    let changeable = DevFlags::UP | DevFlags::RUNNING | DevFlags::LOWER_UP;
+    if mask & !changeable.bits() != 0 && mask != u32::MAX {
+        return Err(NlError::new(libc::EOPNOTSUPP, "of a link's flags only UP can be changed here"));
     }
     Ok(())
 }
 
-fn apply(ns: &mut Netns, t: &mut Turn, dev: DevId, ty: u16, value: u32) -> Result<(), NlError> {
-    match ty {
+fn apply(ns: &mut Netns, t: &mut Turn, dev: DevId, index: i32, attr: &Attr<'_>) -> Result<(), NlError> {
+    let value = attr.u32().unwrap_or(0);
+    match attr.ty {
         ifla::MTU => ns.set_mtu(t, dev, value)?,
         ifla::MASTER => ns.set_master(t, dev, (value != 0).then_some(DevId(value)))?,
-        // They name the link, or ask for nothing that can differ here.
-        ifla::IFNAME | ifla::ALT_IFNAME | ifla::EXT_MASK | ifla::AF_SPEC | ifla::LINKINFO => {}
+        // Beside a number, a name is the new name; alone, it is how the link is found.
+        ifla::IFNAME if index > 0 => rename(ns, dev, attr.str().unwrap_or(""))?,
+        ifla::ADDRESS => {
+            let mac = attr.data.try_into().map_err(|_| NlError::bare(libc::EINVAL))?;
+            ns.set_mac(t, dev, mac)?;
+        }
+        ifla::LINKINFO => configure_bridge(ns, dev, attr)?,
+        ifla::IFNAME | ifla::ALT_IFNAME | ifla::EXT_MASK | ifla::AF_SPEC => {}
         ifla::GROUP if value == 0 => {}
         _ => return Err(NlError::new(libc::EOPNOTSUPP, "this attribute of a link cannot be changed here")),
     }
     Ok(())
 }
 
-/// Makes a link: bridges only.
-fn create(ns: &mut Netns, t: &mut Turn, attrs: &Attrs<'_>) -> Result<(), NlError> {
+fn rename(ns: &mut Netns, dev: DevId, name: &str) -> Result<(), NlError> {
+    if ns.dev.get(dev).is_some_and(|d| d.name == name) {
+        return Ok(());
+    }
+    Ok(ns.set_name(dev, name)?)
+}
+
+/// `IFLA_INFO_DATA` of a bridge: how long it remembers stations.
+fn configure_bridge(ns: &mut Netns, dev: DevId, info: &Attr<'_>) -> Result<(), NlError> {
+    const BR_AGEING_TIME: u16 = 4;
+    let Some(bridge) = ns.dev.get(dev).and_then(Device::bridge) else { return Ok(()) };
+    let learning = bridge.learning;
+    let data = info.nested().find(|n| n.ty == ifla::INFO_DATA);
+    for option in data.iter().flat_map(Attr::nested) {
+        let hundredths = u64::from(option.u32().unwrap_or(0));
+        match option.ty {
+            BR_AGEING_TIME => ns.set_bridge(dev, Duration::from_millis(hundredths * 10), learning)?,
+            _ => {
+                let error = NlError::new(libc::EOPNOTSUPP, "this option of a bridge is not supported here");
+                return Err(error.at(option.offset));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a link: a bridge or a dummy. What else there is, the lab's links are.
+fn create(ns: &mut Netns, t: &mut Turn, attrs: &Attrs<'_>) -> Result<DevId, NlError> {
     let info = attrs.get(ifla::LINKINFO);
     let kind = info.and_then(|a| a.nested().find(|n| n.ty == ifla::INFO_KIND)?.str()).unwrap_or("");
     let name = attrs.str(ifla::IFNAME).unwrap_or("");
-    if kind != "bridge" {
-        return Err(NlError::new(libc::EOPNOTSUPP, "Unknown device type"));
-    }
     if !is_dev_name(name) {
         return Err(NlError::new(libc::EINVAL, "a link needs a name"));
     }
@@ -334,8 +364,11 @@ fn create(ns: &mut Netns, t: &mut Turn, attrs: &Attrs<'_>) -> Result<(), NlError
         Some(attr) => attr.data.try_into().map_err(|_| NlError::bare(libc::EINVAL).at(attr.offset))?,
         None => generated_mac(ns, name),
     };
-    ns.add_bridge(t, name, mac, true)?;
-    Ok(())
+    match kind {
+        "bridge" => Ok(ns.add_bridge(t, name, mac, true)?),
+        "dummy" => Ok(ns.add_dummy(t, name, mac)?),
+        _ => Err(NlError::new(libc::EOPNOTSUPP, "Unknown device type")),
+    }
 }
 
 /// Whether a name can be a device's (Linux's `dev_valid_name`).
@@ -352,10 +385,10 @@ fn generated_mac(ns: &Netns, name: &str) -> [u8; 6] {
     [a & 0xfc | 2, b, c, d, e, f]
 }
 
-/// Removes a link.
+/// Removes a link: not the ends of the lab's links, whose other ends are outside.
 pub(super) fn delete(
     ns: &mut Netns,
-    _t: &mut Turn,
+    t: &mut Turn,
     request: &Request<'_>,
     _out: &mut Replies,
 ) -> Result<(), NlError> {
@@ -363,7 +396,10 @@ pub(super) fn delete(
     let device = find(ns, request, &attrs)?.ok_or(NlError::bare(libc::EINVAL))?;
     match device.kind {
         DevKind::Loopback => Err(NlError::bare(libc::EOPNOTSUPP)),
-        _ => Err(NlError::new(libc::EOPNOTSUPP, "links of a lab cannot be removed while it runs")),
+        DevKind::LinkEnd => {
+            Err(NlError::new(libc::EOPNOTSUPP, "the lab's links are removed in the lab's file"))
+        }
+        DevKind::Bridge(_) | DevKind::Dummy => Ok(ns.del_device(t, device.id)?),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod link;
 mod neigh;
 #[allow(clippy::module_inception, reason = "the kernel's own name for it: RTM_*ROUTE")]
 mod route;
+mod route_set;
 mod rule;
 
 use super::Row;
@@ -73,10 +74,10 @@ pub static TABLE: &[Row] = rows! {
     GETROUTE 0, None, Some(route::dump);
     GETROUTE AF_INET, Some(route::get), Some(route::dump);
     GETROUTE AF_INET6, Some(route::get), Some(route::dump);
-    NEWROUTE AF_INET, Some(route::add), None;
-    NEWROUTE AF_INET6, Some(route::add), None;
-    DELROUTE AF_INET, Some(route::delete), None;
-    DELROUTE AF_INET6, Some(route::delete), None;
+    NEWROUTE AF_INET, Some(route_set::add), None;
+    NEWROUTE AF_INET6, Some(route_set::add), None;
+    DELROUTE AF_INET, Some(route_set::delete), None;
+    DELROUTE AF_INET6, Some(route_set::delete), None;
     GETNEIGH 0, Some(neigh::get), Some(neigh::dump);
     GETNEIGH AF_BRIDGE, None, Some(neigh::dump_fdb);
     GETRULE 0, None, Some(rule::dump);

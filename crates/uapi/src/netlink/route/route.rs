@@ -14,12 +14,12 @@ use netspace_stack::{Netns, RouteKind, RouteOut, RouteQuery, Turn};
 
 use super::super::read::{Attrs, Kind, Policy};
 use super::super::write::Message;
-use super::super::{NlError, Replies, Request, flag};
+use super::super::{NlError, Replies, Request};
 use super::{AF_INET, AF_INET6, rtm};
 use crate::bytes_at::u32_at;
 
 /// `sizeof(struct rtmsg)`.
-const HEADER_LEN: usize = 12;
+pub(super) const HEADER_LEN: usize = 12;
 
 /// `RTA_*`.
 pub(super) mod rta {
@@ -43,17 +43,17 @@ pub(super) mod rta {
 }
 
 /// Inside `RTA_METRICS`.
-const RTAX_LOCK: u16 = 1;
-const RTAX_MTU: u16 = 2;
-const RTAX_HOPLIMIT: u16 = 10;
+pub(super) const RTAX_LOCK: u16 = 1;
+pub(super) const RTAX_MTU: u16 = 2;
+pub(super) const RTAX_HOPLIMIT: u16 = 10;
 
 const RTNH_F_DEAD: u32 = 1;
-const RTNH_F_ONLINK: u32 = 4;
+pub(super) const RTNH_F_ONLINK: u32 = 4;
 const RTNH_F_LINKDOWN: u32 = 16;
 const RTM_F_CLONED: u32 = 0x200;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
-const POLICY: Policy = &[
+pub(super) const POLICY: Policy = &[
     (rta::DST, Kind::Ip),
     (rta::SRC, Kind::Ip),
     (rta::IIF, Kind::U32),
@@ -74,21 +74,22 @@ const POLICY: Policy = &[
 
 /// The family's header as read.
 #[derive(Clone, Copy)]
-struct Rtmsg {
-    family: u8,
-    dst_len: u8,
-    tos: u8,
-    table: u8,
-    protocol: u8,
-    ty: u8,
-    flags: u32,
+pub(super) struct Rtmsg {
+    pub(super) family: u8,
+    pub(super) dst_len: u8,
+    pub(super) tos: u8,
+    pub(super) table: u8,
+    pub(super) protocol: u8,
+    pub(super) scope: u8,
+    pub(super) ty: u8,
+    pub(super) flags: u32,
 }
 
 impl Rtmsg {
-    fn read(request: &Request<'_>) -> Option<Self> {
+    pub(super) fn read(request: &Request<'_>) -> Option<Self> {
         let body = request.body();
-        let [family, dst_len, _src_len, tos, table, protocol, _scope, ty, ..] = *body else { return None };
-        Some(Self { family, dst_len, tos, table, protocol, ty, flags: u32_at(body, 8)? })
+        let [family, dst_len, _src_len, tos, table, protocol, scope, ty, ..] = *body else { return None };
+        Some(Self { family, dst_len, tos, table, protocol, scope, ty, flags: u32_at(body, 8)? })
     }
 }
 
@@ -443,45 +444,4 @@ fn write_found(
     if v6 {
         message.u8(rta::PREF, 0);
     }
-}
-
-/// Adds a route.
-pub(super) fn add(
-    ns: &mut Netns,
-    t: &mut Turn,
-    request: &Request<'_>,
-    _out: &mut Replies,
-) -> Result<(), NlError> {
-    let (header, attrs) = read(request)?;
-    let net = prefix(&header, &attrs)?;
-    let _ = (ns, t, net, flag::CREATE, header.protocol);
-    Err(NlError::bare(libc::EOPNOTSUPP))
-}
-
-/// Removes a route.
-pub(super) fn delete(
-    ns: &mut Netns,
-    t: &mut Turn,
-    request: &Request<'_>,
-    _out: &mut Replies,
-) -> Result<(), NlError> {
-    let (header, attrs) = read(request)?;
-    let net = prefix(&header, &attrs)?;
-    let _ = (ns, t, net);
-    Err(NlError::bare(libc::EOPNOTSUPP))
-}
-
-fn read<'a>(request: &Request<'a>) -> Result<(Rtmsg, Attrs<'a>), NlError> {
-    let header = Rtmsg::read(request).ok_or(NlError::bare(libc::EINVAL))?;
-    Ok((header, request.attrs(HEADER_LEN, POLICY)?))
-}
-
-fn prefix(header: &Rtmsg, attrs: &Attrs<'_>) -> Result<IpNet, NlError> {
-    let unspecified: IpAddr = if header.family == AF_INET { [0; 4].into() } else { [0; 16].into() };
-    let dst = attrs.ip(rta::DST).unwrap_or(unspecified);
-    let invalid = NlError::new(libc::EINVAL, "Invalid prefix for given prefix length");
-    if dst.is_ipv4() != (header.family == AF_INET) {
-        return Err(invalid);
-    }
-    IpNet::new(dst, header.dst_len).map_err(|_| NlError::new(libc::EINVAL, "Invalid prefix length"))
 }

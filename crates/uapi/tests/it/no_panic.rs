@@ -38,4 +38,29 @@ proptest! {
         input.extend(bytes);
         fuzz::option(&input);
     }
+
+    #[test]
+    fn ioctl(number in any::<u8>(), name in prop_oneof![Just("lo"), Just("eth0"), Just("")], bytes in bytes()) {
+        let mut input = vec![number];
+        input.extend(name.bytes());
+        input.resize(17, 0);
+        input.extend(bytes);
+        fuzz::ioctl(&input);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+    #[test]
+    fn netlink(ty in 16u16..100, flags in prop_oneof![Just(1u16), Just(5), Just(0x301), Just(0x605), any::<u16>()],
+               family in prop_oneof![Just(0u8), Just(2), Just(10), Just(7), any::<u8>()], bytes in bytes()) {
+        let mut input = ((20 + bytes.len()) as u32).to_ne_bytes().to_vec();
+        input.extend(ty.to_ne_bytes());
+        input.extend(flags.to_ne_bytes());
+        input.extend([0; 8]);
+        input.extend([family, 0, 0, 0]);
+        input.extend(bytes);
+        fuzz::netlink(&input);
+    }
 }
