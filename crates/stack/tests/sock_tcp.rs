@@ -345,6 +345,26 @@ fn link_local_peers_are_told_apart_by_their_link() {
 }
 
 #[test]
+fn deferred_accepts_wait_for_data_or_their_time() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    net.call(B, |ns, t| ns.set_option(t, l, SockOpt::TcpDeferAccept(3))).unwrap();
+    let clients = [net.tcp(A), net.tcp(A)];
+    for c in clients {
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+    }
+    net.advance(MS * 5);
+    assert_eq!(net.accept(B, l), Err(SockError::WouldBlock));
+    net.send(A, clients[1], b"data").unwrap();
+    net.advance(MS * 5);
+    let (s, _) = net.accept(B, l).unwrap();
+    assert_eq!(net.recv_bytes(B, s).unwrap(), b"data");
+    assert_eq!(net.accept(B, l), Err(SockError::WouldBlock));
+    net.advance(Duration::from_secs(4));
+    assert!(net.accept(B, l).is_ok(), "the silent one, in the end");
+}
+
+#[test]
 fn the_lists_show_every_connection_and_its_owner() {
     let mut net = Net::new();
     let l = net.listener(B, "0.0.0.0:80", 8);

@@ -110,6 +110,7 @@ pub(crate) fn echo_reply(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arri
 pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, key: SockTimer) {
     match key {
         SockTimer::Tcp(id) => tcp::on_timeout(ns, t, id),
+        SockTimer::DeferAccept(id) => tcp::make_ready(ns, t, id),
         SockTimer::TimeWait(number) => tcp::expire_time_wait(ns, number),
     }
 }

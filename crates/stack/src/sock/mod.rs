@@ -46,6 +46,8 @@ pub use types::*;
 pub enum SockTimer {
     /// The connection's next timeout.
     Tcp(SockId),
+    /// A connection of a listener with `TCP_DEFER_ACCEPT` has waited long enough for data.
+    DeferAccept(SockId),
     /// The end of a connection's TIME-WAIT: its number in the table.
     TimeWait(u32),
 }

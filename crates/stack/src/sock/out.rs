@@ -7,6 +7,7 @@ use netspace_base::{DevId, Pkt};
 use super::error;
 use super::net;
 use super::socket::{Socket, canonical, scope_dev};
+use super::table::Tuple;
 use super::{Family, PmtuDiscover, SendControl, SockError, SockId};
 use crate::route::SendInfo;
 use crate::{Netns, RouteKind, RouteOut, RouteQuery, Turn};
@@ -184,7 +185,10 @@ pub(crate) fn send(
     pkt.priority = socket.opts.priority;
     let discover = socket.pmtu_discover(flow.dst.ip());
     let own_mtu = matches!(discover, PmtuDiscover::Probe | PmtuDiscover::Interface | PmtuDiscover::Omit);
+    let tuple = Tuple::new((flow.src, socket.local_port), (flow.dst.ip(), flow.dst.port()), DevId::NONE);
+    let label = if v4 || !socket.opts.auto_flow_label { 0 } else { ns.sockets.secret.flow_label(&tuple) };
     let info = SendInfo {
+        flow_label: label,
         src: Some(flow.src),
         ttl: flow.ttl,
         tos: flow.tos,

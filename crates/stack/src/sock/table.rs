@@ -54,6 +54,11 @@ impl Tuple {
 pub(crate) struct Secret(u64, u64);
 
 impl Secret {
+    /// The IPv6 flow label of a flow (RFC 6437 §3: not zero, hard to guess, the same for all its packets).
+    pub(crate) fn flow_label(&self, tuple: &Tuple) -> u32 {
+        (self.hash(b'f', tuple) as u32 & 0xf_ffff).max(1)
+    }
+
     /// A hash of an address pair and ports for one purpose.
     pub(crate) fn hash(&self, purpose: u8, tuple: &Tuple) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use netspace_base::DropReason;
 use netspace_tcp::{Connection, Segment};
@@ -16,12 +17,12 @@ use super::connect::{initial_sequence, timestamp_offset};
 use super::pump::{path_mss, remove, tell};
 use super::tables::Entry;
 use super::{Listener, TcpSock, TcpState, cookie, options, pump};
-use crate::l4::Arrival;
+use crate::l4::{Arrival, SockTimer};
 use crate::snmp::Counter;
 use crate::sock::socket::{Kind, Options, Socket};
 use crate::sock::table::{MAX_SOCKETS, Tuple};
 use crate::sock::{Owner, SockError, SockId, SockType, bind};
-use crate::{Netns, RouteOut, RouteQuery, Turn};
+use crate::{Netns, RouteOut, RouteQuery, TimerKey, Turn};
 
 /// listen(2). A second call changes the backlog.
 pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> Result<(), SockError> {
@@ -255,14 +256,30 @@ pub(super) fn refuses(ns: &mut Netns, t: &mut Turn, child: SockId, segment: &Seg
     Some(DropReason::TcpListenOverflow)
 }
 
-/// The handshake is done: a child goes to its listener's accept queue; a connect is told.
+/// The handshake is done: a child goes to its listener's accept queue; with `TCP_DEFER_ACCEPT` only when data is there, or
+/// when it has been waited for long enough.
 pub(super) fn child_connected(ns: &mut Netns, t: &mut Turn, id: SockId) {
+    let Some(tcp) = ns.sockets.table.get(id).and_then(Socket::tcp).filter(|tcp| tcp.parent.is_some()) else {
+        return;
+    };
+    let seconds = u64::from(tcp.opts.defer_accept);
+    let has_data = tcp.connection().is_some_and(|connection| connection.recv_len() > 0);
+    if seconds == 0 || has_data {
+        return make_ready(ns, t, id);
+    }
+    ns.timers.set(t.now + Duration::from_secs(seconds), TimerKey::Sock(SockTimer::DeferAccept(id)));
+}
+
+/// Moves a child whose handshake is done from the SYN queue to the accept queue, if it is not there yet.
+pub(crate) fn make_ready(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(parent) = ns.sockets.table.get(id).and_then(Socket::tcp).and_then(|tcp| tcp.parent) else {
         return;
     };
     let listener = ns.sockets.table.get_mut(parent).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut);
     let Some(listener) = listener else { return };
-    listener.half_open.remove(&id);
+    if !listener.half_open.remove(&id) {
+        return;
+    }
     listener.ready.push_back(id);
     // Edge-triggered waiters count every connection.
     ns.sockets.wake(t, parent);

@@ -34,7 +34,7 @@ use crate::{Netns, Turn};
 pub(crate) use close::{close, disconnect, shutdown};
 pub(crate) use connect::connect;
 pub(crate) use info::{info, linux_state};
-pub(crate) use listen::{accept, listen};
+pub(crate) use listen::{accept, listen, make_ready};
 pub(crate) use options::{OptionsTcp, apply_live};
 pub(crate) use pump::{on_timeout, pump};
 pub(crate) use receive::receive;
