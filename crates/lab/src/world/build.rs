@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use netspace_base::{DevId, NsId, Seed};
 use netspace_sched::LinkDirection;
+use netspace_stack::ip6::ra::{AdvertisedPrefix, RouterConfig};
 use netspace_stack::sock::SockError;
 use netspace_stack::{Netns, NetnsConfig, Turn};
 
@@ -69,6 +70,12 @@ impl World {
         turn.now = self.clock.now();
         let fail = |what: String| move |error| BuildError { host: node.name.clone(), what, error };
         let mut netns = Netns::new(NetnsConfig { id: NsId(number as u32), name: node.name.clone(), seed }, turn);
+        if node.kind.is_switch() {
+            // It forwards frames and has no addresses of its own.
+            for name in ["ipv6.conf.all.disable_ipv6", "ipv6.conf.default.disable_ipv6"] {
+                netns.set_sysctl(turn, name, "1").map_err(fail(format!("sysctl net.{name}")))?;
+            }
+        }
         let mut devices = Vec::with_capacity(node.interfaces.len());
         for i in &node.interfaces {
             let dev = netns.add_link_end(turn, &i.name, i.mac.0, i.mtu);
@@ -123,7 +130,11 @@ impl World {
     fn configure(&mut self, number: usize, node: &PlanNode, devices: &[DevId]) -> Result<(), BuildError> {
         let ns = NsId(number as u32);
         let fail = |what: String| move |error| BuildError { host: node.name.clone(), what, error };
+        let own = interface_sysctls(&self.plan.clone(), number);
         let (netns, turn) = self.lend(ns);
+        for (name, value) in own {
+            netns.set_sysctl(turn, &name, value).map_err(fail(format!("sysctl net.{name}")))?;
+        }
         for (name, value) in &node.sysctls {
             netns.set_sysctl(turn, name, value).map_err(fail(format!("sysctl net.{name} = {value}")))?;
         }
@@ -140,7 +151,7 @@ impl World {
             netns.add_route(turn, route.to, route.via, dev, route.metric).map_err(fail(what()))?;
         }
         for (i, &dev) in node.interfaces.iter().zip(devices).filter(|(i, _)| i.advertises) {
-            advertise(netns, turn, dev, i);
+            advertise(netns, turn, dev, i).map_err(fail(format!("router advertisements on {}", i.name)))?;
         }
         if !node.kind.is_switch() {
             let resolver = Resolver::open(netns, turn).map_err(fail("name server at 127.0.0.53".into()))?;
@@ -151,7 +162,23 @@ impl World {
     }
 }
 
-/// Lets a router advertise its prefixes on an interface.
-fn advertise(_netns: &mut Netns, _turn: &mut Turn, _dev: DevId, interface: &Interface) {
-    let _prefixes: Vec<IpNet> = interface.addresses.clone();
+/// Lets a router advertise the prefixes of an interface.
+fn advertise(netns: &mut Netns, turn: &mut Turn, dev: DevId, interface: &Interface) -> Result<(), SockError> {
+    let prefixes = interface.addresses.iter().filter_map(|net| match net {
+        IpNet::V6(net) => Some(AdvertisedPrefix::new(net.trunc())),
+        IpNet::V4(_) => None,
+    });
+    let config = RouterConfig { prefixes: prefixes.collect(), ..RouterConfig::default() };
+    netns.set_router_advertisement(turn, dev, Some(config))
+}
+
+/// Sysctls of the plan that concern single interfaces: where routers advertise, a host with a planned address makes
+/// itself no other.
+fn interface_sysctls(plan: &Plan, number: usize) -> Vec<(String, &'static str)> {
+    let advertised = |segment: usize| {
+        let members = &plan.segments[segment].members;
+        members.iter().any(|&(node, i)| plan.nodes[node].interfaces[i].advertises)
+    };
+    let fixed = plan.nodes[number].interfaces.iter().filter(|i| i.slaac.is_none() && advertised(i.segment));
+    fixed.map(|i| (format!("ipv6.conf.{}.autoconf", i.name), "0")).collect()
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netspace_base::{DevId, NsId};
-use netspace_observe::pcapng::{Direction, Interface, InterfaceId, LinkType, PcapNg};
+use netspace_observe::{Direction, Interface, InterfaceId, LinkType, PcapNg};
 use netspace_stack::Tap;
 
 use super::World;
