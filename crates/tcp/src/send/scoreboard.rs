@@ -19,6 +19,9 @@ use super::AckSummary;
 /// Records for which an idle connection keeps room.
 const CAPACITY_IDLE: usize = 256;
 
+/// Records beyond which SACK blocks no longer cut: a hostile peer could else leave one for each byte.
+const RECORDS_CUT_MAX: usize = 16 << 10;
+
 bitflags! {
     /// What happened to a record.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -139,12 +142,18 @@ impl Scoreboard {
                 index += 1;
                 continue;
             }
+            let may_cut = self.records.len() < RECORDS_CUT_MAX;
             if record.start < start {
-                self.cut(index, start);
+                if may_cut {
+                    self.cut(index, start);
+                }
                 index += 1;
                 continue;
             }
             if record.end > end {
+                if !may_cut {
+                    break;
+                }
                 self.cut(index, end);
             }
             self.mark_sacked(index, summary);
@@ -397,6 +406,17 @@ mod tests {
         board.acknowledge(5_000, &mut summary);
         board.check();
         assert_eq!(board.front().unwrap().start, 5_000);
+    }
+
+    #[test]
+    fn a_block_for_each_byte_does_not_grow_without_bound() {
+        let mut board = board(1, 1_000_000);
+        let mut summary = AckSummary::default();
+        for n in 0..500_000 {
+            board.sack(n * 2, n * 2 + 1, &mut summary);
+        }
+        assert!(board.records.len() <= RECORDS_CUT_MAX + 2);
+        board.check();
     }
 
     #[test]

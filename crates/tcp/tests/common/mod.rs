@@ -362,7 +362,11 @@ pub struct Sink {
 
 impl Sink {
     pub fn drain(&mut self, now: Instant, connection: &mut Connection) {
-        for bytes in connection.recv(now, usize::MAX) {
+        self.drain_up_to(now, connection, usize::MAX);
+    }
+
+    pub fn drain_up_to(&mut self, now: Instant, connection: &mut Connection, max: usize) {
+        for bytes in connection.recv(now, max) {
             for (index, &byte) in bytes.iter().enumerate() {
                 let n = (self.received as usize + index) % PERIOD;
                 assert_eq!(
