@@ -21,7 +21,7 @@ pub trait Net: Prefix + Copy + Eq + Debug {
     /// The prefix with its host bits cleared.
     fn truncated(self) -> Self;
     /// Its length in bits.
-    fn len(self) -> u8;
+    fn bits(self) -> u8;
 }
 
 impl Net for Ipv4Net {
@@ -40,7 +40,7 @@ impl Net for Ipv4Net {
         self.trunc()
     }
 
-    fn len(self) -> u8 {
+    fn bits(self) -> u8 {
         self.prefix_len()
     }
 }
@@ -61,7 +61,7 @@ impl Net for Ipv6Net {
         self.trunc()
     }
 
-    fn len(self) -> u8 {
+    fn bits(self) -> u8 {
         self.prefix_len()
     }
 }

@@ -59,7 +59,7 @@ impl<N: Net> Rule<N> {
 
     /// Whether a query meets all conditions.
     pub fn matches(&self, q: &Query<N::Addr>) -> bool {
-        self.from.is_none_or(|net| net.len() == 0 || q.src.is_some_and(|src| net.covers(src)))
+        self.from.is_none_or(|net| net.bits() == 0 || q.src.is_some_and(|src| net.covers(src)))
             && self.to.is_none_or(|net| net.covers(q.dst))
             && self.mark.is_none_or(|(mark, mask)| q.mark & mask == mark & mask)
             && self.iif.is_none_or(|dev| q.iif == dev)

@@ -16,6 +16,9 @@ pub enum Add {
     Append,
 }
 
+/// A route and the next hop chosen.
+pub(crate) type Found<'a, N> = (&'a Route<N>, NextHop<<N as Net>::Addr>);
+
 /// A route table.
 #[derive(Clone, Debug)]
 pub struct Table<N: Net> {
@@ -30,11 +33,7 @@ impl<N: Net> Default for Table<N> {
 
 impl<N: Net> Table<N> {
     /// The best usable route, by longest prefix; see [`crate::Fib::lookup`].
-    pub(crate) fn lookup<'a, F>(
-        &'a self,
-        query: &Query<N::Addr>,
-        score: &F,
-    ) -> Option<(&'a Route<N>, NextHop<N::Addr>)>
+    pub(crate) fn lookup<'a, F>(&'a self, query: &Query<N::Addr>, score: &F) -> Option<Found<'a, N>>
     where
         F: Fn(&Route<N>, &NextHop<N::Addr>) -> Option<i32>,
     {
@@ -50,7 +49,7 @@ impl<N: Net> Table<N> {
     /// Adds a route; tells whether the table has grown.
     pub(crate) fn add(&mut self, mut route: Route<N>, how: Add) -> Result<bool, FibError> {
         route.prefix = route.prefix.truncated();
-        let routes = self.map.entry(route.prefix).or_insert_with(Vec::new);
+        let routes = self.map.entry(route.prefix).or_default();
         let key = |r: &Route<N>| (std::cmp::Reverse(r.tos), r.metric);
         let at = routes.partition_point(|r| key(r) < key(&route));
         let end = routes.partition_point(|r| key(r) <= key(&route));
@@ -108,28 +107,24 @@ impl<N: Net> Table<N> {
 
 /// The best of one prefix's routes (sorted by type of service and metric): the first group of equal metric with a usable
 /// next hop; within it the best score, then the one that came first.
-fn choose<'a, N: Net, F>(
-    routes: &'a [Route<N>],
-    query: &Query<N::Addr>,
-    score: &F,
-) -> Option<(&'a Route<N>, NextHop<N::Addr>)>
+fn choose<'a, N: Net, F>(routes: &'a [Route<N>], query: &Query<N::Addr>, score: &F) -> Option<Found<'a, N>>
 where
     F: Fn(&Route<N>, &NextHop<N::Addr>) -> Option<i32>,
 {
-    let mut best: Option<(i32, &Route<N>, NextHop<N::Addr>)> = None;
+    let mut best: Option<(i32, Found<'a, N>)> = None;
     for route in routes {
         if route.tos != 0 && route.tos != query.tos {
             continue;
         }
-        if best.is_some_and(|(_, b, _)| (b.tos, b.metric) != (route.tos, route.metric)) {
+        if best.is_some_and(|(_, (b, _))| (b.tos, b.metric) != (route.tos, route.metric)) {
             break;
         }
         let Some((points, hop)) = choose_hop(route, query, score) else { continue };
-        if best.is_none_or(|(p, _, _)| points > p) {
-            best = Some((points, route, hop));
+        if best.is_none_or(|(p, _)| points > p) {
+            best = Some((points, (route, hop)));
         }
     }
-    best.map(|(_, route, hop)| (route, hop))
+    best.map(|(_, found)| found)
 }
 
 /// The next hop of a route for a flow: by weight among the usable ones.
@@ -147,14 +142,14 @@ where
     if let [hop] = route.hops.as_slice() {
         return score(route, hop).map(|points| (points, *hop));
     }
-    let usable: SmallVec<[(i32, &NextHop<N::Addr>); 8]> =
-        route.hops.iter().filter_map(|hop| Some((score(route, hop)?, hop))).collect();
+    let mut usable: SmallVec<[(i32, NextHop<N::Addr>); 8]> = SmallVec::new();
+    usable.extend(route.hops.iter().filter_map(|hop| Some((score(route, hop)?, *hop))));
     let total: u64 = usable.iter().map(|(_, hop)| u64::from(hop.weight.max(1))).sum();
     let mut at = (u64::from(query.hash) * total) >> 32;
     for (points, hop) in usable {
         let weight = u64::from(hop.weight.max(1));
         if at < weight {
-            return Some((points, *hop));
+            return Some((points, hop));
         }
         at -= weight;
     }

@@ -21,6 +21,15 @@ const MTU_MIN: u32 = 68;
 /// The largest MTU of a device.
 const MTU_MAX: u32 = 65_536;
 
+/// What Linux takes as a device's name (`dev_valid_name`); `all` and `default` would hide sysctls.
+fn check_name(name: &str) -> Result<(), SockError> {
+    let bad = name.is_empty() || name.len() > NAME_MAX || matches!(name, "." | ".." | "all" | "default");
+    if bad || name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
+        return Err(SockError::Invalid);
+    }
+    Ok(())
+}
+
 // ---- Devices -------------------------------------------------------------------------------------------------------
 impl Netns {
     pub(crate) fn add_loopback(&mut self, t: &mut Turn) {
@@ -32,10 +41,7 @@ impl Netns {
     }
 
     fn add_device(&mut self, name: &str, kind: DevKind, mac: [u8; 6], mtu: u32) -> Result<DevId, SockError> {
-        let bad_name = name.is_empty() || name.len() > NAME_MAX || name == "." || name == "..";
-        if bad_name || name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
-            return Err(SockError::Invalid);
-        }
+        check_name(name)?;
         if self.dev.by_name(name).is_some() {
             return Err(SockError::Exists);
         }
@@ -330,14 +336,12 @@ impl Netns {
         Ok(())
     }
 
-    /// Renames a device; as on Linux it must be down.
+    /// Renames a device.
     pub fn set_name(&mut self, dev: DevId, name: &str) -> Result<(), SockError> {
         if self.dev.by_name(name).is_some() {
             return Err(SockError::Exists);
         }
-        if name.is_empty() || name.len() > NAME_MAX || name.contains(['/', ':', ' ']) {
-            return Err(SockError::Invalid);
-        }
+        check_name(name)?;
         let device = self.dev.get_mut(dev).ok_or(SockError::NoDevice)?;
         name.clone_into(&mut device.name);
         Ok(())
@@ -447,6 +451,8 @@ impl Netns {
                 })
                 .map(|_| ()),
         };
+        self.ip.exceptions.clear();
+        self.ip6.exceptions.clear();
         self.routes_changed();
         gone.map_err(from_fib)
     }
@@ -484,6 +490,7 @@ impl Netns {
             }
         }
         self.fib4.add(route, how).map_err(from_fib)?;
+        self.ip.exceptions.clear();
         self.routes_changed();
         Ok(())
     }
@@ -537,6 +544,7 @@ impl Netns {
             }
         }
         self.fib6.add(route, how).map_err(from_fib)?;
+        self.ip6.exceptions.clear();
         self.routes_changed();
         Ok(())
     }

@@ -12,6 +12,8 @@
 //! `ip6` has the same stages under the same names. Re-entry (loopback, bridge to its own device, looped multicast) goes
 //! through the namespace's backlog: there is no recursion, and the order is deterministic.
 #![forbid(unsafe_code)]
+// A packet moves between queues as the box that it is.
+#![allow(clippy::vec_box)]
 
 pub mod config;
 pub mod dev;

@@ -1,7 +1,7 @@
 //! Asking the routing tables the way out, for both families: what sockets use.
 
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -86,6 +86,16 @@ impl Netns {
     #[inline]
     pub fn route_valid(&self, now: Instant, route: &RouteOut) -> bool {
         route.generation == self.route_generation && now < route.expires
+    }
+
+    /// Path MTUs and redirects that hold at `now`, by destination.
+    pub fn learnt_paths4(&self, now: Instant) -> Vec<(Ipv4Addr, Exception<Ipv4Addr>)> {
+        self.ip.exceptions.list(now)
+    }
+
+    /// The same for IPv6.
+    pub fn learnt_paths6(&self, now: Instant) -> Vec<(Ipv6Addr, Exception<Ipv6Addr>)> {
+        self.ip6.exceptions.list(now)
     }
 
     /// Tells that kept routes must be asked for again.
@@ -211,6 +221,11 @@ impl<A: Copy + Eq + Hash + Ord> Exceptions<A> {
         }
         entry.expires = expires;
         change(entry);
+    }
+
+    /// Forgets everything: the routes that it was learnt about have changed.
+    pub(crate) fn clear(&mut self) {
+        self.map.clear();
     }
 
     /// Forgets all that `keep` does not accept.

@@ -60,10 +60,10 @@ table! {
     accept_source_route = 0, -1..=1, "Whether packets with a source-route option are taken (Linux: on for hosts; refused as RFC 7126 asks).";
     arp_accept = 0, 0..=2, "Whether gratuitous ARP makes new neighbours: 2 = if the address is on the link.";
     arp_announce = 0, 0..=2, "How the sender address of ARP requests is chosen.";
-    arp_filter = 0, 0..=1, "Whether ARP is answered only where the route back leads.";
+    arp_filter = 0, 0..=1, "Kept.";
     arp_ignore = 0, 0..=8, "For which of our addresses ARP is answered: 1 = those of the device.";
     arp_notify = 0, 0..=1, "Whether gratuitous ARP is sent when a device comes up (sent here for every new address).";
-    bc_forwarding = 0, 0..=1, "Whether directed broadcasts are forwarded.";
+    bc_forwarding = 0, 0..=1, "Kept: directed broadcasts are not forwarded.";
     disable_policy = 0, 0..=1, "Kept.";
     disable_xfrm = 0, 0..=1, "Kept.";
     drop_gratuitous_arp = 0, 0..=1, "Whether gratuitous ARP is dropped.";
@@ -77,11 +77,11 @@ table! {
     mc_forwarding = 0, 0..=0, "Multicast routing (read only).";
     medium_id = 0, -1..=2147483647, "Kept.";
     promote_secondaries = 0, 0..=1, "Whether a secondary address takes the place of a removed primary.";
-    proxy_arp = 0, 0..=1, "Whether ARP is answered for hosts behind other devices.";
+    proxy_arp = 0, 0..=1, "Kept: ARP is not answered for others.";
     proxy_arp_pvlan = 0, 0..=1, "Kept.";
     route_localnet = 0, 0..=1, "Whether 127/8 is routed over the device.";
     rp_filter = 0, 0..=2, "Reverse-path filter: 1 strict, 2 loose (RFC 3704).";
-    secure_redirects = 1, 0..=1, "Whether redirects are taken only to gateways that are known.";
+    secure_redirects = 1, 0..=1, "Kept: redirects are taken from the gateway in use only.";
     send_redirects = 1, 0..=1, "Whether redirects are sent.";
     shared_media = 1, 0..=1, "Whether several subnets share the link.";
     src_valid_mark = 0, 0..=1, "Kept.";
@@ -104,7 +104,7 @@ table! {
     accept_ra_from_local = 0, 0..=1, "Whether our own are taken.";
     accept_redirects = 1, 0..=1, "Whether redirects are followed.";
     accept_source_route = 0, -1..=0, "Routing headers: 0 = type 2 only, negative = none.";
-    accept_untracked_na = 0, 0..=2, "Whether unasked-for advertisements make neighbours.";
+    accept_untracked_na = 0, 0..=2, "Kept: they do not make neighbours.";
     addr_gen_mode = 0, 0..=3, "How interface identifiers are made: 0 EUI-64, 1 none, 2 stable secret, 3 random.";
     autoconf = 1, 0..=1, "Whether prefixes make addresses (SLAAC, RFC 4862).";
     dad_transmits = 1, 0..=2147483647, "Probes before an address is used.";
@@ -129,7 +129,7 @@ table! {
     ndisc_tclass = 0, 0..=255, "Traffic class of neighbour discovery.";
     proxy_ndp = 0, 0..=1, "Kept.";
     regen_max_retry = 3, 0..=2147483647, "Kept.";
-    router_probe_interval = 60, 0..=2147483647, "Seconds between probes of an unreachable router.";
+    router_probe_interval = 60, 0..=2147483647, "Kept.";
     router_solicitation_delay = 1, 0..=2147483647, "Seconds before the first router solicitation.";
     router_solicitation_interval = 4, 0..=2147483647, "Seconds to the second one; then doubling.";
     router_solicitation_max_interval = 3600, 0..=2147483647, "Seconds between them at most.";
@@ -146,8 +146,8 @@ table! {
 table! {
     /// `/proc/sys/net/ipv{4,6}/neigh/DEV`.
     NeighConf: "neigh";
-    anycast_delay = 100, 0..=2147483647, "Hundredths of a second an anycast answer waits at most.";
-    app_solicit = 0, 0..=2147483647, "Probes left to a daemon.";
+    anycast_delay = 100, 0..=2147483647, "Kept.";
+    app_solicit = 0, 0..=2147483647, "Kept.";
     base_reachable_time_ms = 30000, 1..=2147483647, "Milliseconds a confirmation holds, before chance (RFC 4861 §10).";
     delay_first_probe_time = 5, 0..=2147483647, "Seconds a stale entry is used before it is probed.";
     gc_stale_time = 60, 0..=2147483647, "Seconds until an unused stale entry may go.";
@@ -165,8 +165,8 @@ table! {
 table! {
     /// Those of `/proc/sys/net/ipv4` that exist once.
     Net4: "ipv4";
-    fib_multipath_hash_policy = 0, 0..=3, "What chooses among next hops: 0 = addresses, 1 = ports too.";
-    fib_multipath_use_neigh = 0, 0..=1, "Whether next hops known to be dead are passed over.";
+    fib_multipath_hash_policy = 0, 0..=3, "Kept: addresses choose among next hops.";
+    fib_multipath_use_neigh = 0, 0..=1, "Kept.";
     fwmark_reflect = 0, 0..=1, "Whether answers carry the mark of what they answer.";
     icmp_echo_enable_probe = 0, 0..=0, "RFC 8335 probes (not answered).";
     icmp_echo_ignore_all = 0, 0..=1, "Whether echo requests go unanswered.";
@@ -178,7 +178,7 @@ table! {
     icmp_ratelimit = 1000, 0..=2147483647, "Milliseconds between errors to one destination (bursts of 6); 0: no limit.";
     icmp_ratemask = 6168, 0..=2147483647, "Bits of the types that are limited.";
     igmp_link_local_mcast_reports = 1, 0..=1, "Whether groups 224.0.0.0/24 are reported.";
-    igmp_max_msf = 10, 0..=2147483647, "Sources a filter may name.";
+    igmp_max_msf = 10, 0..=2147483647, "Kept: sources are not filtered.";
     igmp_qrv = 2, 1..=2147483647, "IGMP's robustness variable: how often a report is sent.";
     inet_peer_maxttl = 600, 0..=2147483647, "Kept.";
     inet_peer_minttl = 120, 0..=2147483647, "Kept.";
@@ -190,7 +190,7 @@ table! {
     ip_forward_use_pmtu = 0, 0..=1, "Whether forwarding heeds what path-MTU discovery found.";
     ipfrag_high_thresh = 4194304, 0..=2147483647, "Bytes of incomplete packets, at most.";
     ipfrag_low_thresh = 3145728, 0..=2147483647, "Kept.";
-    ipfrag_max_dist = 64, 0..=2147483647, "Packets of a source that may pass between two fragments of one; 0: any.";
+    ipfrag_max_dist = 64, 0..=2147483647, "Kept: fragments of one packet may come however far apart.";
     ipfrag_secret_interval = 0, 0..=2147483647, "Kept.";
     ipfrag_time = 30, 0..=2147483647, "Seconds an incomplete packet waits.";
 }
@@ -198,8 +198,8 @@ table! {
 table! {
     /// `/proc/sys/net/ipv4/route`.
     Route4: "ipv4.route";
-    error_burst = 5000, 0..=2147483647, "Milliseconds' worth of unreachable messages at once.";
-    error_cost = 1000, 0..=2147483647, "Milliseconds between unreachable messages to one source.";
+    error_burst = 5000, 0..=2147483647, "Kept: `icmp_ratelimit` bounds them.";
+    error_cost = 1000, 0..=2147483647, "Kept.";
     gc_thresh = -1, -1..=2147483647, "Kept.";
     max_size = 2147483647, 0..=2147483647, "Kept.";
     min_adv_mss = 256, 0..=2147483647, "Least MSS told to peers.";
@@ -219,17 +219,17 @@ table! {
     flowlabel_reflect = 0, 0..=7, "Kept.";
     flowlabel_state_ranges = 0, 0..=1, "Kept.";
     fwmark_reflect = 0, 0..=1, "Whether answers carry the mark of what they answer.";
-    idgen_delay = 1, 0..=2147483647, "Seconds before a colliding stable address is made anew.";
-    idgen_retries = 3, 0..=2147483647, "How often.";
+    idgen_delay = 1, 0..=2147483647, "Kept.";
+    idgen_retries = 3, 0..=2147483647, "Kept.";
     ip6frag_high_thresh = 4194304, 0..=2147483647, "Bytes of incomplete packets, at most.";
     ip6frag_low_thresh = 3145728, 0..=2147483647, "Kept.";
     ip6frag_secret_interval = 0, 0..=2147483647, "Kept.";
     ip6frag_time = 60, 0..=2147483647, "Seconds an incomplete packet waits.";
-    max_dst_opts_length = 2147483647, -2147483648..=2147483647, "Bytes of destination options taken.";
-    max_dst_opts_number = 8, -2147483648..=2147483647, "Destination options taken.";
-    max_hbh_length = 2147483647, -2147483648..=2147483647, "Bytes of hop-by-hop options taken.";
-    max_hbh_opts_number = 8, -2147483648..=2147483647, "Hop-by-hop options taken.";
-    mld_max_msf = 64, 0..=2147483647, "Sources a filter may name.";
+    max_dst_opts_length = 2147483647, -2147483648..=2147483647, "Kept.";
+    max_dst_opts_number = 8, -2147483648..=2147483647, "Kept: eight are taken.";
+    max_hbh_length = 2147483647, -2147483648..=2147483647, "Kept.";
+    max_hbh_opts_number = 8, -2147483648..=2147483647, "Kept: eight are taken.";
+    mld_max_msf = 64, 0..=2147483647, "Kept: sources are not filtered.";
     mld_qrv = 2, 1..=2147483647, "MLD's robustness variable.";
 }
 

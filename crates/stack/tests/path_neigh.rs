@@ -257,7 +257,7 @@ fn redirects_shorten_the_way() {
 
 #[test]
 fn link_local_addresses_work_and_do_not_leave_the_link() {
-    let mut net = routed();
+    let net = routed();
     let ll = net.hosts[1].dev.by_name("eth0").unwrap().addrs6.iter().find(|a| a.addr.is_unicast_link_local());
     let ll = ll.unwrap().addr;
     let dev = net.dev(0, "eth0");

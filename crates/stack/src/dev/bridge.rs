@@ -140,7 +140,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
         return Err(Stop::Drop(pkt, DropReason::EthTruncated));
     };
     let master =
-        ns.dev.get(from).and_then(|d| d.master).filter(|&m| ns.dev.get(m).is_some_and(|d| d.is_up()));
+        ns.dev.get(from).and_then(|d| d.master).filter(|&m| ns.dev.get(m).is_some_and(super::Device::is_up));
     let Some(bridge_dev) = master else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     if eth.src.is_unicast() {
         learn(ns, t, &pkt, bridge_dev, eth.src);
@@ -219,7 +219,7 @@ fn out(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, port: DevId) -> Step {
 /// Out by every running port but the one it came by (`pkt.dev`), and up if asked.
 fn flood(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, bridge_dev: DevId, to_host: bool) -> Step {
     let from = pkt.dev;
-    let ports: SmallVec<[DevId; 32]> = match ns.dev.get(bridge_dev).and_then(|d| d.bridge()) {
+    let ports: SmallVec<[DevId; 32]> = match ns.dev.get(bridge_dev).and_then(super::Device::bridge) {
         Some(bridge) => bridge.ports.iter().copied().filter(|&p| p != from).collect(),
         None => SmallVec::new(),
     };

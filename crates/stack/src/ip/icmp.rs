@@ -43,7 +43,6 @@ pub(crate) fn send_error(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, error: Error) 
     let mut out = build(t, &repr, &quoted);
     ns.snmp.inc(Counter::IcmpOutMsgs);
     count_out(ns, icmp_type);
-    t.trace.at(t.now, ns.id, Point::IcmpSend, &out);
     out.priority = 7;
     let info = SendInfo {
         src: error_source(ns, pkt, &ip),
@@ -231,7 +230,6 @@ fn echo(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival, reply: &Icmp
     out.checksum = ChecksumState::Unnecessary;
     ns.snmp.inc(Counter::IcmpOutMsgs);
     count_out(ns, reply.type_code().0);
-    t.trace.at(t.now, ns.id, Point::IcmpSend, &out);
     let src = (arrival.cast == Cast::Unicast).then_some(arrival.dst);
     let mark = if ns.sysctl.net4.fwmark_reflect != 0 { pkt.mark } else { 0 };
     let info = SendInfo { src, tos: arrival.tos, mark, ..SendInfo::new(arrival.src, protocol::ICMP) };

@@ -2,9 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use netspace_base::{Pkt, Point};
+use netspace_base::{GsoKind, Pkt, Point};
 use netspace_wire::MacAddr;
-use netspace_wire::protocol;
 
 use crate::neigh::{self, To};
 use crate::snmp::Counter;
@@ -36,17 +35,9 @@ pub(crate) fn output(
 /// The length of the largest IP packet that this one becomes on the wire: a large segment's pieces count, not its whole.
 pub(crate) fn wire_len(pkt: &Pkt) -> usize {
     let Some(gso) = pkt.gso else { return pkt.len() };
-    let network = pkt.network_header_len();
-    let transport = match pkt.transport_header() {
-        header if header.len() > 12 && is_tcp(pkt) => usize::from(header[12] >> 4) * 4,
-        _ => 8,
+    let transport = match gso.kind {
+        GsoKind::Tcp => pkt.transport_header().get(12).map_or(20, |offset| usize::from(offset >> 4) * 4),
+        GsoKind::Udp => 8,
     };
-    network + transport + usize::from(gso.size)
-}
-
-fn is_tcp(pkt: &Pkt) -> bool {
-    pkt.gso.is_some_and(|gso| gso.kind == netspace_base::GsoKind::Tcp) || {
-        let header = pkt.network_header();
-        header.get(9) == Some(&protocol::TCP)
-    }
+    pkt.network_header_len() + transport + usize::from(gso.size)
 }

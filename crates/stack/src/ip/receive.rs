@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netspace_base::{DropReason, Pkt, PktType, Point};
+use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::WireError;
 use netspace_wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Repr};
 
@@ -29,12 +29,18 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
         return Err(Stop::Drop(pkt, DropReason::IpTruncated));
     }
     pkt.truncate(ip.total_len.into());
+    if pkt.gso.is_some() {
+        mark_transport(&mut pkt, header_len);
+    }
     count_ecn(ns, ip.tos);
     if ip.options.source_route_pending() && !accepts_source_route(ns, &pkt) {
         return Err(Stop::Drop(pkt, DropReason::IpOptions));
     }
     let route = route_in(ns, t.now, &pkt, &ip);
-    t.trace.at(t.now, ns.id, Point::RouteIn, &pkt);
+    t.trace.with(t.now, ns.id, Point::RouteIn, &pkt, || match route {
+        Ok(RouteIn::Forward { via, dev, .. }) => Detail::Route { via: via.into(), dev },
+        _ => Detail::None,
+    });
     match route {
         Ok(RouteIn::Forward { via, dev, mtu }) => super::forward::forward(ns, t, pkt, &ip, via, dev, mtu),
         Ok(RouteIn::Local) => local(ns, t, pkt, &ip, header_len, Cast::Unicast),
@@ -75,6 +81,15 @@ fn refuse_header(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, error: WireError) 
 fn accepts_source_route(ns: &Netns, pkt: &Pkt) -> bool {
     ns.sysctl.all4.accept_source_route > 0
         && ns.dev.get(pkt.dev).is_some_and(|d| d.conf.v4.accept_source_route > 0)
+}
+
+/// Marks where the transport header starts, for those who must know how large a large segment's pieces are.
+pub(crate) fn mark_transport(pkt: &mut Pkt, header_len: usize) {
+    if pkt.pull_linear(header_len + 20) {
+        pkt.pull(header_len);
+        pkt.set_transport_header();
+        pkt.unpull(header_len);
+    }
 }
 
 /// ECN bits of what comes in (RFC 3168 §5).

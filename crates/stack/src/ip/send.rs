@@ -99,6 +99,9 @@ fn route_and_output(
     pkt.pkt_type = PktType::Outgoing;
     ns.snmp.inc(Counter::IpOutRequests);
     if pkt.traced {
+        if info.protocol == netspace_wire::protocol::ICMP {
+            t.trace.at(t.now, ns.id, Point::IcmpSend, &pkt);
+        }
         let (via, dev) = (route.via, route.dev);
         t.trace.with(t.now, ns.id, Point::RouteOut, &pkt, || Detail::Route { via, dev });
         t.trace.at(t.now, ns.id, Point::IpSend, &pkt);

@@ -18,6 +18,7 @@ const USUAL_HEADERS: usize = 128;
 /// Takes a packet for this host (network header in front).
 pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6Repr, cast: Cast) -> Step {
     let mut upper = upper_layer(ns, t, &mut pkt, ip, cast);
+    let was_fragment = upper.is_ok_and(|c| c.fragment.is_some());
     if let Ok(chain) = upper
         && let Some((fragment, _)) = chain.fragment.filter(|(f, _)| !f.is_atomic())
     {
@@ -46,11 +47,21 @@ pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6
     }
     pkt.pull(chain.offset);
     pkt.set_transport_header();
+    if was_fragment && refuses_fragmented_ndp(ns, &pkt, chain.protocol) {
+        return Err(Stop::Drop(pkt, DropReason::NdpInvalid));
+    }
     match arrival.protocol {
         protocol::ICMPV6 => super::icmp::receive(ns, t, pkt, &arrival),
         protocol::NO_NEXT => Ok(pkt),
         _ => l4::deliver(ns, t, pkt, &arrival),
     }
+}
+
+/// Neighbour discovery in fragments could slip past filters (RFC 6980).
+fn refuses_fragmented_ndp(ns: &Netns, pkt: &Pkt, upper: u8) -> bool {
+    let suppressed = ns.dev.get(pkt.dev).is_some_and(|d| d.conf.v6.suppress_frag_ndisc != 0);
+    let kind = pkt.data().first().copied().or_else(|| pkt.frags().first().map(|f| f[0]));
+    suppressed && upper == protocol::ICMPV6 && kind.is_some_and(|k| (133..=137).contains(&k))
 }
 
 /// Walks the extension headers; refused ones are answered as they ask for.

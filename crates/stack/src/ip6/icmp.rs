@@ -73,7 +73,6 @@ fn send(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv6Repr, repr: &Icmpv6Rep
     fill_checksum(source, ip.src, &mut bytes);
     let out = message(t, &bytes);
     count_out(ns, repr.type_code().0);
-    t.trace.at(t.now, ns.id, Point::IcmpSend, &out);
     let info = SendInfo {
         src: Some(route.src),
         dev,
@@ -229,7 +228,6 @@ fn echo(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arrival, reply: &Icmp
     out.protocol = ETHERTYPE_IPV6;
     out.checksum = ChecksumState::Unnecessary;
     count_out(ns, kind::ECHO_REPLY);
-    t.trace.at(t.now, ns.id, Point::IcmpSend, &out);
     let mark = if ns.sysctl.net6.fwmark_reflect != 0 { pkt.mark } else { 0 };
     let info = SendInfo {
         src: Some(route.src),

@@ -1,6 +1,6 @@
 //! An IPv6 packet comes in: its header is checked, its way decided.
 
-use netspace_base::{DropReason, Pkt, PktType, Point};
+use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 use netspace_wire::protocol;
 
@@ -28,6 +28,9 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
         return Err(Stop::Drop(pkt, DropReason::IpTruncated));
     }
     pkt.truncate(len);
+    if pkt.gso.is_some() {
+        crate::ip::receive::mark_transport(&mut pkt, HEADER_LEN);
+    }
     count_ecn(ns, ip.traffic_class);
     // RFC 4443 and Linux: a unicast packet must not have come in a group's frame where that is asked for.
     let group_frame = matches!(pkt.pkt_type, PktType::Multicast | PktType::Broadcast);
@@ -35,7 +38,10 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
         return Err(Stop::Drop(pkt, DropReason::IpDestInvalid));
     }
     let route = route_in(ns, t.now, &pkt, &ip);
-    t.trace.at(t.now, ns.id, Point::RouteIn, &pkt);
+    t.trace.with(t.now, ns.id, Point::RouteIn, &pkt, || match route {
+        Ok(RouteIn::Forward { via, dev, .. }) => Detail::Route { via: via.into(), dev },
+        _ => Detail::None,
+    });
     match route {
         Ok(RouteIn::Forward { via, dev, mtu }) => super::forward::forward(ns, t, pkt, &ip, via, dev, mtu),
         Ok(RouteIn::Local) => super::deliver::deliver(ns, t, pkt, &ip, Cast::Unicast),

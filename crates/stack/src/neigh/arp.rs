@@ -104,7 +104,8 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     let accept = ns.sysctl.all4.arp_accept.max(ns.dev.get(dev).map_or(0, |d| d.conf.v4.arp_accept));
     let solicited = arp.operation == ArpOperation::Reply && pkt.pkt_type == PktType::Host && ours;
     let known = ns.neigh.get(dev, arp.sender_ip.into()).is_some();
-    if !known && !(gratuitous && accept > 0) {
+    let taken = known || (gratuitous && accept > 0);
+    if !taken {
         return Err(Stop::Drop(pkt, DropReason::ArpNotForUs));
     }
     let state = if solicited { NeighState::Reachable } else { NeighState::Stale };

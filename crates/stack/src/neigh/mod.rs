@@ -126,6 +126,8 @@ pub struct Neigh {
     by_addr: HashMap<(DevId, IpAddr), NeighId, FixedState>,
     gc_running: bool,
     queued: u64,
+    /// Entries of IPv4, of IPv6.
+    counts: [usize; 2],
 }
 
 /// Memory that a waiting packet takes besides its bytes, as the kernel counts it.
@@ -138,6 +140,7 @@ impl Neigh {
             by_addr: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             gc_running: false,
             queued: 0,
+            counts: [0; 2],
         }
     }
 
@@ -269,12 +272,13 @@ fn enqueue(ns: &mut Netns, t: &mut Turn, id: NeighId, pkt: Box<Pkt>) -> Step {
 fn create(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: IpAddr) -> Option<NeighId> {
     let gc = if addr.is_ipv4() { &ns.sysctl.neigh_gc4 } else { &ns.sysctl.neigh_gc6 };
     let (soft, hard) = (gc.gc_thresh2 as usize, gc.gc_thresh3 as usize);
-    if ns.neigh.len() >= soft {
-        collect(ns, t, Duration::from_secs(5), soft);
+    let v6 = addr.is_ipv6();
+    if ns.neigh.counts[usize::from(v6)] >= soft {
+        collect(ns, t, v6, Duration::from_secs(5), soft);
     }
-    if ns.neigh.len() >= hard {
-        collect(ns, t, Duration::ZERO, soft);
-        if ns.neigh.len() >= hard {
+    if ns.neigh.counts[usize::from(v6)] >= hard {
+        collect(ns, t, v6, Duration::ZERO, soft);
+        if ns.neigh.counts[usize::from(v6)] >= hard {
             return None;
         }
     }
@@ -294,6 +298,7 @@ fn create(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: IpAddr) -> Option<Neig
         queue_bytes: 0,
     };
     let id = ns.neigh.entries.insert(entry);
+    ns.neigh.counts[usize::from(v6)] += 1;
     ns.neigh.by_addr.insert((dev, addr), id);
     start_gc(ns, t);
     Some(id)
@@ -330,9 +335,11 @@ fn probe(ns: &mut Netns, t: &mut Turn, id: NeighId) {
     let entry = &mut ns.neigh.entries[id];
     entry.probes += 1;
     let (dev, addr) = (entry.dev, entry.addr);
-    let unicast = (entry.state == NeighState::Probe).then_some(entry.mac);
+    let (state, mac, probes) = (entry.state, entry.mac, entry.probes);
     let source = entry.queue.front().and_then(|pkt| source_of(pkt));
-    let at = t.now + conf(ns, dev, addr).retrans();
+    let conf = conf(ns, dev, addr);
+    let unicast = (state == NeighState::Probe && probes <= conf.ucast_solicit as u32).then_some(mac);
+    let at = t.now + conf.retrans();
     arm(ns, at, id);
     match addr {
         IpAddr::V4(target) => arp::solicit(ns, t, dev, target, source, unicast),
@@ -358,7 +365,7 @@ pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, id: NeighId) {
     let (used, confirmed, reachable_for) = (entry.used, entry.confirmed, entry.reachable_for);
     let conf = conf(ns, dev, addr);
     let delay = Duration::from_secs(conf.delay_first_probe_time as u64);
-    let (mcast, ucast) = (conf.mcast_solicit as u32, conf.ucast_solicit as u32);
+    let (mcast, ucast) = (conf.mcast_solicit as u32, (conf.ucast_solicit + conf.mcast_resolicit) as u32);
     match state {
         NeighState::Reachable if t.now < confirmed + reachable_for => arm(ns, confirmed + reachable_for, id),
         NeighState::Reachable if t.now < used + delay => {
@@ -490,26 +497,33 @@ fn start_gc(ns: &mut Netns, t: &Turn) {
 /// The periodic clean-up: above `gc_thresh1`, entries that were long unused go.
 pub(crate) fn on_gc(ns: &mut Netns, t: &mut Turn) {
     ns.neigh.gc_running = false;
-    let keep = ns.sysctl.neigh_gc4.gc_thresh1 as usize;
-    if ns.neigh.len() > keep {
-        let unused = Duration::from_secs(ns.sysctl.neigh4.gc_stale_time as u64);
-        collect(ns, t, unused, keep);
-        start_gc(ns, t);
+    for v6 in [false, true] {
+        let (gc, conf) = if v6 {
+            (&ns.sysctl.neigh_gc6, &ns.sysctl.neigh6)
+        } else {
+            (&ns.sysctl.neigh_gc4, &ns.sysctl.neigh4)
+        };
+        let (keep, unused) = (gc.gc_thresh1 as usize, Duration::from_secs(conf.gc_stale_time as u64));
+        if ns.neigh.counts[usize::from(v6)] > keep {
+            collect(ns, t, v6, unused, keep);
+            start_gc(ns, t);
+        }
     }
 }
 
-/// Throws away the entries unused for longest until `keep` are left: only those that wait for nothing.
-fn collect(ns: &mut Netns, t: &mut Turn, unused: Duration, keep: usize) {
+/// Throws away the entries of a family unused for longest until `keep` are left: only those that wait for nothing.
+fn collect(ns: &mut Netns, t: &mut Turn, v6: bool, unused: Duration, keep: usize) {
     let now = t.now;
     let idle = |n: &Neighbour| {
-        matches!(n.state, NeighState::Stale | NeighState::Failed | NeighState::Reachable)
+        n.addr.is_ipv6() == v6
+            && matches!(n.state, NeighState::Stale | NeighState::Failed | NeighState::Reachable)
             && n.queue.is_empty()
             && now - n.used.max(n.updated) >= unused
     };
     let mut old: Vec<(Instant, NeighId)> =
         ns.neigh.entries.iter().filter(|(_, n)| idle(n)).map(|(id, n)| (n.used, id)).collect();
     old.sort_unstable();
-    let surplus = ns.neigh.len().saturating_sub(keep);
+    let surplus = ns.neigh.counts[usize::from(v6)].saturating_sub(keep);
     for (_, id) in old.into_iter().take(surplus) {
         remove(ns, t, id);
     }
@@ -521,6 +535,7 @@ fn remove(ns: &mut Netns, t: &mut Turn, id: NeighId) {
     }
     let Some(entry) = ns.neigh.entries.remove(id) else { return };
     ns.neigh.by_addr.remove(&(entry.dev, entry.addr));
+    ns.neigh.counts[usize::from(entry.addr.is_ipv6())] -= 1;
     if let Some(timer) = entry.timer {
         ns.timers.cancel(timer);
     }

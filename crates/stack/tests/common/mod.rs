@@ -14,12 +14,15 @@ use netspace_stack::{Effect, Netns, NetnsConfig, Turn};
 /// One end of a link: which host, which device.
 pub type End = (usize, DevId);
 
+/// Tells by the frame whether it is lost.
+pub type Lose = Box<dyn FnMut(&Pkt) -> bool>;
+
 /// A link between two devices.
 pub struct Link {
     pub ends: [End; 2],
     pub delay: Duration,
-    /// Frames that are lost, told by the frame.
-    pub lose: Option<Box<dyn FnMut(&Pkt) -> bool>>,
+    /// Frames that are lost.
+    pub lose: Option<Lose>,
 }
 
 /// Hosts, links, and the clock.
