@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
 
 use std::collections::HashMap;
 use netspace_base::{Detail, Instant, NsId, Point};
@@ -39,9 +40,9 @@ pub trait World {
         false
     }
 
-    /// The wall clock's time at the lab's start, since 1970: for timestamps.
-    fn epoch(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+    /// The wall clock's time at the lab's start, since 1970, for timestamps; none: as the machine's clock says.
+    fn epoch(&self) -> Option<Duration> {
+        None
     }
 
     /// The host's name.
@@ -192,6 +193,7 @@ pub struct Door {
     next_program: u32,
     ready: Vec<Ready>,
     init_gone: bool,
+    epoch: Option<Duration>,
 }
 
 // ---- For the lab ---------------------------------------------------------------------------------------------------
@@ -223,6 +225,7 @@ impl Door {
             next_program: 1,
             ready: Vec::new(),
             init_gone: false,
+            epoch: None,
         })
     }
 
@@ -473,6 +476,16 @@ impl Door {
         if !self.busy.contains(&key) {
             self.busy.push(key);
         }
+    }
+
+    /// The wall clock's time at the lab's start.
+    pub(crate) fn epoch(&mut self, world: &mut dyn World, ns: NsId) -> Duration {
+        let now = world.host(ns).1.now;
+        let of_machine = || {
+            let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            clock.saturating_sub(Duration::from_nanos(now.as_nanos()))
+        };
+        *self.epoch.get_or_insert_with(|| world.epoch().unwrap_or_else(of_machine))
     }
 
     /// Whether calls of this program's processes are shielded from signals once received.

@@ -193,6 +193,7 @@ for i in range(20):
     l = socket.socket(); l.bind(('127.0.0.1', 7002)); l.listen(1); l.close()
 l = socket.socket(); l.bind(('127.0.0.1', 7003)); l.listen(1)
 k = socket.socket(); print(errno.errorcode[k.connect_ex(('127.0.0.1', 7002))])
+k = socket.socket()
 try: k.bind(('127.0.0.1', 7003)); print('no')
 except OSError as e: print(errno.errorcode[e.errno])
 ",

@@ -42,8 +42,9 @@ impl Door {
                 DONE
             }
             number::SIOCGSTAMP | number::SIOCGSTAMPNS => {
+                let epoch = self.epoch(world, call.ns);
                 let (sock, _) = self.sock(key)?;
-                let bytes = ioctl::timestamp(request, sock.last_received, world.epoch())?;
+                let bytes = ioctl::timestamp(request, sock.last_received, epoch)?;
                 self.write(call, call.args[2], &bytes)?;
                 DONE
             }

@@ -110,7 +110,9 @@ impl Door {
             return Ok((Vec::new(), false));
         }
         let room = if header.control == 0 { 0 } else { header.control_len };
-        Ok(cmsg::emit(&received.control, &wanted, world.epoch(), room))
+        let ns = self.sock(key)?.0.ns;
+        let epoch = self.epoch(world, ns);
+        Ok(cmsg::emit(&received.control, &wanted, epoch, room))
     }
 
     pub(crate) fn call_recvmmsg(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {

@@ -32,8 +32,12 @@ impl World for Host {
             "/etc/hosts" => Some(b"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 server\n".to_vec()),
             "/etc/resolv.conf" => Some(b"nameserver 127.0.0.1\n".to_vec()),
             "/etc/nsswitch.conf" => Some(b"hosts: files dns\n".to_vec()),
-            _ => None,
+            _ => netspace_uapi::files::read(&self.ns, self.turn.now, path),
         }
+    }
+
+    fn write_file(&mut self, _ns: NsId, path: &str, content: &[u8]) -> bool {
+        matches!(netspace_uapi::files::write(&mut self.ns, &mut self.turn, path, content), Some(Ok(())))
     }
 
     fn hostname(&self, _ns: NsId) -> String {
@@ -46,6 +50,7 @@ pub(crate) struct Lab {
     pub(crate) host: Host,
     pub(crate) door: Door,
     outputs: Vec<Output>,
+    exits: Vec<(ProgramId, ExitStatus)>,
 }
 
 struct Output {
@@ -68,7 +73,30 @@ impl Lab {
         let mut turn = Turn::default();
         let config = NetnsConfig { id: NsId(1), name: "testhost".into(), seed: Seed(1) };
         let ns = Netns::new(config, &mut turn);
-        Self { host: Host { ns, turn, start: Clock::now() }, door, outputs: Vec::new() }
+        Self { host: Host { ns, turn, start: Clock::now() }, door, outputs: Vec::new(), exits: Vec::new() }
+    }
+
+    /// Runs a command with our own standard descriptors, to its end.
+    pub(crate) fn run_here(&mut self, argv: &[&str]) -> ExitStatus {
+        let launch = Launch {
+            ns: NsId(1),
+            argv: argv.iter().map(|a| CString::new(*a).expect("arg")).collect(),
+            env: std::env::vars().filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok()).collect(),
+            cwd: std::env::current_dir().expect("cwd"),
+            stdin: std::io::stdin().as_fd().try_clone_to_owned().expect("dup"),
+            stdout: std::io::stdout().as_fd().try_clone_to_owned().expect("dup"),
+            stderr: std::io::stderr().as_fd().try_clone_to_owned().expect("dup"),
+            tty: None,
+            session: Session::Caller,
+            run_as: None,
+        };
+        let program = self.door.launch(&mut self.host, launch).expect("launch");
+        loop {
+            self.turn();
+            if let Some((_, status)) = self.exits.iter().find(|(p, _)| *p == program) {
+                return *status;
+            }
+        }
     }
 
     pub(crate) fn try_launch(&mut self, argv: &[&str]) -> Result<ProgramId, LaunchError> {
@@ -144,6 +172,7 @@ impl Lab {
         }
         self.settle();
         for (program, status) in self.door.take_exits() {
+            self.exits.push((program, status));
             for output in &mut self.outputs {
                 if output.program == program {
                     output.status = Some(status);
@@ -192,6 +221,10 @@ impl Lab {
             }
             if started.elapsed() > Duration::from_secs(20) {
                 let text = String::from_utf8_lossy(&output.text).into_owned();
+                eprintln!("LEDGER {:?}", self.host.turn.ledger);
+                for socket in self.host.ns.sockets(self.host.turn.now) {
+                    eprintln!("{socket:?}");
+                }
                 panic!("program does not end; so far it printed:\n{text}\nrefused: {:?}", self.door.report());
             }
         }
