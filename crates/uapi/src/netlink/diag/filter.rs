@@ -34,7 +34,7 @@ pub(super) fn is_valid(program: &[u8]) -> bool {
     while at < program.len() {
         let Some((code, yes, no)) = op(program, at) else { return false };
         let left = program.len() - at;
-        let lands = |step: usize| step >= OP_LEN && step % 4 == 0 && step <= left + 4;
+        let lands = |step: usize| step >= OP_LEN && step.is_multiple_of(4) && step <= left + 4;
         if code > D_EQ || !lands(yes) || !lands(no) || yes > left {
             return false;
         }

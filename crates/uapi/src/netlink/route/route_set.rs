@@ -161,7 +161,7 @@ where
         mtu: metrics.mtu,
         mtu_lock: metrics.mtu_lock,
         hop_limit: metrics.hop_limit,
-        preference: match attrs.get(rta::PREF).and_then(|a| a.u8()) {
+        preference: match attrs.get(rta::PREF).and_then(Attr::u8) {
             Some(1) => 1,
             Some(3) => -1,
             _ => 0,
