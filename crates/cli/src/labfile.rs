@@ -22,19 +22,33 @@ pub(crate) struct Loaded {
 
 /// Reads and plans a lab file. Warnings are shown; errors end in bad input.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
+    load_and(path, show)
+}
+
+/// The same without showing warnings: somebody has seen them.
+pub(crate) fn load_quietly(path: &Path) -> anyhow::Result<Loaded> {
+    load_and(path, |_| {})
+}
+
+fn load_and(path: &Path, warn: impl Fn(&Diagnostics)) -> anyhow::Result<Loaded> {
     let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let text = read(path).map_err(|error| bad_input(format!("cannot read the lab file {shown}: {error}")))?;
-    load_text(&text, &shown, path.canonicalize().ok())
+    load_text(&text, &shown, path.canonicalize().ok(), warn)
 }
 
 /// The same for a text that has been read.
-pub(crate) fn load_text(text: &str, shown: &str, path: Option<PathBuf>) -> anyhow::Result<Loaded> {
+pub(crate) fn load_text(
+    text: &str,
+    shown: &str,
+    path: Option<PathBuf>,
+    warn: impl Fn(&Diagnostics),
+) -> anyhow::Result<Loaded> {
     let (file, mut diagnostics) = match file::load(text, shown) {
         Ok(loaded) => loaded,
         Err(diagnostics) => return Err(refuse(&diagnostics, shown)),
     };
     let Some(plan) = plan::plan(&file, &mut diagnostics) else { return Err(refuse(&diagnostics, shown)) };
-    show(&diagnostics);
+    warn(&diagnostics);
     Ok(Loaded { file, plan, path })
 }
 

@@ -9,7 +9,11 @@ mod doctor;
 mod labfile;
 mod output;
 mod pages;
+mod report;
+mod running;
 mod runtime;
+mod session;
+mod state;
 mod terminal;
 mod tool;
 
@@ -45,12 +49,21 @@ fn failure_code(command: &Command) -> u8 {
 
 fn run(command: &Command) -> anyhow::Result<u8> {
     match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::Up(args) => commands::up::run(args),
+        Command::Down(args) => commands::down::run(args),
+        Command::Ps(args) => commands::ps::run(args),
+        Command::Exec(args) => commands::exec::exec(args),
+        Command::Shell(args) => commands::exec::shell(args),
+        Command::Link(args) => commands::link::run(args),
+        Command::Trace(args) => commands::trace::run(args),
         Command::Check(args) => commands::check::check(args),
         Command::Graph(args) => commands::check::graph(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Tool(args) => tool::run(&args.tool),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        _ => todo!(),
+        Command::Daemon(args) => commands::up::daemon(args),
     }
 }

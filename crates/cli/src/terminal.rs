@@ -17,6 +17,12 @@ pub(crate) fn is_interactive() -> bool {
     termios::isatty(io::stdin()) && termios::isatty(io::stdout())
 }
 
+/// Whether this process is in the foreground of its terminal: then what is typed there reaches its whole group.
+pub(crate) fn is_foreground() -> bool {
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return false };
+    termios::tcgetpgrp(&terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
 /// Puts the terminal on standard input into raw mode, until dropped.
 #[derive(Debug)]
 pub(crate) struct RawMode(Termios);

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::args::{ExecArgs, ShellArgs};
-use crate::control::{Client, Reply, Request, Text};
+use crate::control::{Client, Exec, Reply, Request, Text};
 use crate::output::{bad_input, error};
 use crate::runtime::{self, LabInfo};
 use crate::terminal::{self, Pty, RawMode, Relay, Relayed, Signals};
@@ -36,13 +36,13 @@ fn run(lab: &LabInfo, host: &str, argv: Vec<OsString>) -> anyhow::Result<u8> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let env = std::env::vars_os().map(|(name, value)| (Text::from(name), Text::from(value)));
     let tty = terminal::is_interactive();
-    let request = Request::Exec {
+    let request = Request::Exec(Exec {
         host: host.to_owned(),
         argv: argv.into_iter().map(Text::from).collect(),
         env: env.collect(),
         cwd: Text::from(cwd.into_os_string()),
         tty,
-    };
+    });
     if tty { on_terminal(&mut client, &request) } else { with_descriptors(&mut client, &request) }
 }
 

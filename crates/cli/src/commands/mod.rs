@@ -5,4 +5,6 @@ pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod link;
 pub(crate) mod ps;
+pub(crate) mod run;
 pub(crate) mod trace;
+pub(crate) mod up;

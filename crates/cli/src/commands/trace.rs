@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::args::TraceArgs;
 use crate::control::{Client, Reply, Request};
-use crate::output::{BAD, DIM, Out, warning};
+use crate::output::{BAD, DIM, Out, message, warning};
 use crate::runtime;
 
 /// Prints a running lab's events until the lab or the reader goes.
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let lab = runtime::choose(args.lab.lab.as_deref())?;
     let mut client = Client::connect(&lab)?;
     client.ask(&Request::Trace { words: args.words.clone(), json: args.json })?;
+    message(format_args!("following lab {}; Ctrl-C ends it", lab.name));
     let mut out = Out::new();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {

@@ -91,7 +91,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Incoming, Server, Text};
+    use super::super::{Exec, Incoming, Server, Text};
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
@@ -124,13 +124,13 @@ mod tests {
         let (mut server, mut client) = pair("fds");
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let long = "x".repeat(300_000);
-        let exec = Request::Exec {
+        let exec = Request::Exec(Exec {
             host: "h".to_owned(),
             argv: vec![Text::Utf8("cat".to_owned())],
             env: vec![(Text::Utf8("LONG".to_owned()), Text::Utf8(long))],
             cwd: Text::Utf8("/".to_owned()),
             tty: false,
-        };
+        });
         let wanted = exec.clone();
         let sender = std::thread::spawn(move || {
             client.send(&Request::Ps, &[]).expect("sent");

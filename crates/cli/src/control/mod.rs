@@ -51,18 +51,7 @@ pub(crate) enum Request {
     Ps,
     /// Run a program; with it come three descriptors (its standard input, output, error), or one if `tty` is set: the
     /// terminal. Answered by [`Reply::Started`], then [`Reply::Exited`].
-    Exec {
-        /// The host's name.
-        host: String,
-        /// The program and its arguments.
-        argv: Vec<Text>,
-        /// Its environment, all of it.
-        env: Vec<(Text, Text)>,
-        /// Its working directory.
-        cwd: Text,
-        /// Whether it gets a session with a controlling terminal of its own.
-        tty: bool,
-    },
+    Exec(Exec),
     /// Send the program that this connection started a signal.
     Signal {
         /// Its number.
@@ -91,6 +80,21 @@ pub(crate) enum Request {
     },
     /// Stop the lab: [`Reply::Done`] when everything has ended.
     Down,
+}
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exec {
+    /// The host's name.
+    pub(crate) host: String,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<Text>,
+    /// The caller's environment.
+    pub(crate) env: Vec<(Text, Text)>,
+    /// Its working directory.
+    pub(crate) cwd: Text,
+    /// Whether it gets a session with a controlling terminal of its own.
+    pub(crate) tty: bool,
 }
 
 /// What to do to a link.
