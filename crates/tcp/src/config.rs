@@ -163,6 +163,11 @@ impl Config {
         RtoBounds { initial: self.rto_initial, min: self.rto_min, max: self.rto_max }
     }
 
+    /// The segment size to tell the peer.
+    pub(crate) fn advertised_mss(&self, path_mss: u16) -> u16 {
+        if self.mss_max == 0 { path_mss } else { path_mss.min(self.mss_max) }
+    }
+
     /// The scale that lets the largest receive buffer be advertised (RFC 7323 §2.3).
     pub(crate) fn window_scale(&self) -> u8 {
         let mut largest = self.recv_buffer.max.max(self.recv_buffer.start);

@@ -525,10 +525,7 @@ impl Connection {
 
     /// The segment size that path, peer and settings allow.
     pub(crate) fn sync_mss(&mut self) {
-        let mut mss = self.path_mss.min(self.peer_mss);
-        if self.config.mss_max != 0 {
-            mss = mss.min(self.config.mss_max);
-        }
+        let mss = self.config.advertised_mss(self.path_mss).min(self.peer_mss);
         let options = if self.flags.contains(Flags::TIMESTAMPS) { 12 } else { 0 };
         self.send.set_mss(u32::from(mss.max(self.config.mss_min) - options.min(mss / 2)));
     }

@@ -41,7 +41,7 @@ impl Connection {
     }
 
     fn new(config: Config, iss: SeqNum, path_mss: u16, state: State) -> Self {
-        let mss = u32::from(path_mss);
+        let mss = u32::from(config.advertised_mss(path_mss));
         let mut send = Sender::new(&config, iss, mss);
         send.nxt = send.una + 1;
         send.recovery.timestamp_offset = config.timestamp_offset;
@@ -106,10 +106,7 @@ impl Connection {
     /// The SYN or SYN-ACK to send now.
     pub(crate) fn build_syn(&mut self, now: Instant) -> Segment {
         let answers = self.state == State::SynReceived;
-        let mut mss = self.path_mss;
-        if self.config.mss_max != 0 {
-            mss = mss.min(self.config.mss_max);
-        }
+        let mss = self.config.advertised_mss(self.path_mss);
         let mut options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
         let timestamps =
             if answers { self.flags.contains(Flags::TIMESTAMPS) } else { self.config.timestamps };

@@ -9,7 +9,7 @@ use super::{Owed, reasons};
 use crate::connection::Connection;
 use crate::segment::Segment;
 use crate::seq;
-use crate::state::{Event, State};
+use crate::state::{Event, State, TcpError};
 
 impl Connection {
     /// Takes the data: in order into the queue, out of order into the reassembly.
@@ -23,7 +23,7 @@ impl Connection {
         if end > self.recv.nxt && self.recv.shutdown && self.state != State::Established {
             // Nobody will read it: RFC 9293 §3.6.1, RFC 1122 §4.2.2.13.
             let reset = Segment::reset_for(segment);
-            self.die(None);
+            self.die((!self.is_orphan()).then_some(TcpError::Reset));
             reset.into_iter().for_each(|reset| self.reply(reset));
             return Err(reasons::closed());
         }
