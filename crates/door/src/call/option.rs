@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use netspace_base::DevId;
 use netspace_stack::Netns;
-use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
+use netspace_stack::sock::{Family, OptName, SockError, SockOpt, SockType};
 use netspace_uapi::option::{self, DoorOption, Get, Set};
 use netspace_uapi::{Errno, sockaddr};
 
@@ -61,9 +61,9 @@ impl Door {
         let set = match option::set(kind, level, number, &bytes, &Devices(ns)) {
             Ok(set) => set,
             Err(error) => {
-                if error.0 == libc::ENOPROTOOPT {
-                    let name = option::name(level, number).map_or(format!("{level}/{number}"), ToOwned::to_owned);
-                    self.refuse(call, "setsockopt", name);
+                // A known option that this kind of socket does not have is refused on Linux, too.
+                if option::name(level, number).is_none() {
+                    self.refuse(call, "setsockopt", format!("level {level}, option {number}"));
                 }
                 return Err(error);
             }
@@ -73,12 +73,11 @@ impl Door {
             Set::Timeout(which, timeout) => self.set_timeout(call, key, which, timeout, &bytes),
             Set::Stack(value) => {
                 let result = ns.set_option(t, id, value);
-                if let Err(error) = result {
+                if let Err(error @ (SockError::NoSuchOption | SockError::OperationUnsupported)) = result {
                     let name = option::name(level, number).unwrap_or("?");
-                    let detail = format!("{name}: {error}");
-                    self.refuse(call, "setsockopt", detail);
-                    return Err(error.into());
+                    self.refuse(call, "setsockopt", format!("{name}: {error}"));
                 }
+                result?;
                 self.sync(world, key);
                 DONE
             }
@@ -130,8 +129,9 @@ impl Door {
             Ok(Get::Door(which)) => self.door_option(world, key, which, room)?,
             Ok(Get::Stack(name)) => self.stack_option(world, key, name, (level, number), room)?,
             Err(error) => {
-                let name = option::name(level, number).map_or(format!("{level}/{number}"), ToOwned::to_owned);
-                self.refuse(call, "getsockopt", name);
+                if option::name(level, number).is_none() {
+                    self.refuse(call, "getsockopt", format!("level {level}, option {number}"));
+                }
                 return Err(error);
             }
         };

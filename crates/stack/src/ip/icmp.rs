@@ -270,6 +270,8 @@ fn error(
         info,
         offender: arrival.src,
         dev: arrival.dev,
+        ttl: arrival.ttl,
+        tos: arrival.tos,
         quoted,
         transport: inner_len,
     };

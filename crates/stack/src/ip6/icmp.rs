@@ -274,6 +274,8 @@ fn error(
         info,
         offender: arrival.src,
         dev: arrival.dev,
+        ttl: arrival.ttl,
+        tos: arrival.tos,
         quoted,
         transport: chain.offset.min(quoted.len()),
     };

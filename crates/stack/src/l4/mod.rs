@@ -69,6 +69,10 @@ pub struct IcmpError<'a> {
     pub offender: IpAddr,
     /// The device it came by.
     pub dev: DevId,
+    /// The error packet's own time to live.
+    pub ttl: u8,
+    /// The error packet's own type of service or traffic class.
+    pub tos: u8,
     /// The quoted packet from its IP header on.
     pub quoted: &'a [u8],
     /// Where in `quoted` the transport header starts.

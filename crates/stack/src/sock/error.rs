@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use netspace_base::{DevId, Instant};
+use netspace_base::Instant;
 use netspace_wire::protocol;
 
 use super::out::Flow;
@@ -136,19 +136,27 @@ fn queue_icmp(
         offender: Some(error.offender),
     };
     let about = SocketAddr::new(error.dst, port);
-    queue(socket, now, error.dev, extended, about, &quoted[..quoted.len().min(QUOTE_MAX)]);
+    let control = RecvControl {
+        to: Some(error.src),
+        local: Some(error.src),
+        ttl: error.ttl,
+        tos: error.tos,
+        dev: error.dev,
+        ..RecvControl::default()
+    };
+    queue(socket, now, control, extended, about, &quoted[..quoted.len().min(QUOTE_MAX)]);
 }
 
 fn queue(
     socket: &mut Socket,
     now: Instant,
-    dev: DevId,
+    control: RecvControl,
     extended: ExtendedError,
     about: SocketAddr,
     quoted: &[u8],
 ) {
-    let control = RecvControl { at: now, dev, error: Some(extended), ..RecvControl::default() };
-    let from = Some(shown(socket.family, about.ip(), about.port(), Some(dev)));
+    let from = Some(shown(socket.family, about.ip(), about.port(), Some(control.dev)));
+    let control = RecvControl { at: now, error: Some(extended), ..control };
     let data = vec![Bytes::copy_from_slice(quoted)];
     // A full queue loses the entry, as Linux does; the pending error is still told.
     let _kept = socket.errors.push(socket.opts.rcvbuf, Received { data, from, control });
@@ -168,7 +176,8 @@ pub(crate) fn local_too_long(ns: &mut Netns, t: &mut Turn, id: SockId, flow: &Fl
         info: mtu,
         offender: None,
     };
-    queue(socket, t.now, flow.route.dev, extended, flow.dst, &[]);
+    let control = RecvControl { dev: flow.route.dev, ..RecvControl::default() };
+    queue(socket, t.now, control, extended, flow.dst, &[]);
     ns.sockets.wake(t, id);
 }
 
