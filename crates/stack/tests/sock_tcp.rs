@@ -620,3 +620,42 @@ fn time_wait_gives_its_names_to_a_newer_syn() {
     assert!(net.accept(B, l).is_ok());
     assert_eq!(net.host[B].sock_stat().time_wait, 0);
 }
+
+#[test]
+fn a_traced_segment_can_be_followed_from_program_to_program() {
+    use netspace_base::Point;
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.t.trace.on = true;
+    net.send(A, c, b"follow me").unwrap();
+    net.advance(MS);
+    net.recv(B, s).unwrap();
+    let events = net.t.trace.take();
+    let made = events.iter().find(|e| e.point == Point::TcpSend).unwrap();
+    assert_eq!((made.protocol, &made.head[12..20]), (0x800, &[10, 0, 0, 1, 10, 0, 0, 2][..]));
+    let way: Vec<Point> = events
+        .iter()
+        .filter(|e| e.pkt == made.pkt || matches!(e.point, Point::SocketSend | Point::SocketRead))
+        .map(|e| e.point)
+        .collect();
+    let mut expected = [
+        Point::SocketSend,
+        Point::TcpSend,
+        Point::IpSend,
+        Point::DevSend,
+        Point::IpReceive,
+        Point::TcpReceive,
+        Point::Demux,
+        Point::SocketQueue,
+        Point::SocketRead,
+    ]
+    .into_iter();
+    let mut next = expected.next();
+    for point in &way {
+        if Some(*point) == next {
+            next = expected.next();
+        }
+    }
+    assert_eq!(next, None, "{way:?}");
+}

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use netspace_base::{DevId, Pkt};
+use netspace_base::{Detail, DevId, Pkt, Point};
+use netspace_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use netspace_wire::ipv4::{self, Ipv4Repr};
+use netspace_wire::ipv6::{self, Ipv6Repr};
 
 use super::SockError;
 use super::out::Flow;
@@ -16,6 +19,37 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, info: &SendInfo)
         IpAddr::V4(_) => ip::send(ns, t, pkt, info),
         IpAddr::V6(_) => ip6::send(ns, t, pkt, info),
     }
+}
+
+/// Notes that a transport protocol has made `pkt` (data = its header on). Who reads the trace finds addresses only behind an IP
+/// header, which is written later: the event gets one of its own.
+pub(crate) fn trace_made(
+    ns: &Netns,
+    t: &mut Turn,
+    point: Point,
+    pkt: &Pkt,
+    (src, dst): (IpAddr, IpAddr),
+    protocol: u8,
+    detail: Detail,
+) {
+    if !pkt.traced {
+        return;
+    }
+    let mut view = pkt.clone();
+    let len = pkt.len().min(usize::from(u16::MAX) - ipv4::HEADER_LEN);
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            Ipv4Repr::new(src, dst, protocol, len).emit(view.push(ipv4::HEADER_LEN));
+            view.protocol = ETHERTYPE_IPV4;
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            Ipv6Repr::new(src, dst, protocol, len).emit(view.push(ipv6::HEADER_LEN));
+            view.protocol = ETHERTYPE_IPV6;
+        }
+        _ => return,
+    }
+    view.set_network_header();
+    t.trace.with(t.now, ns.id, point, &view, || detail);
 }
 
 /// Sends a packet whose IP header the program has written.

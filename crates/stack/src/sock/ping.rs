@@ -96,7 +96,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     pkt.append(&header);
     pkt.append_frag(message.data.slice(HEADER..));
     pkt.set_transport_header();
-    t.trace.with(t.now, ns.id, Point::SocketSend, &pkt, || Detail::Bytes(len as u64));
+    t.trace.socket(t.now, ns.id, Point::SocketSend, || Detail::Bytes(len as u64));
     let pseudo = if v6 { checksum::pseudo_header(flow.src, flow.dst.ip(), protocol::ICMPV6, len) } else { 0 };
     let sum = checksum::finish(checksum::sum_pkt(&pkt, 0) + pseudo);
     pkt.data_mut()[2..4].copy_from_slice(&sum.to_be_bytes());

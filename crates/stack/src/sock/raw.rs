@@ -75,7 +75,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     let df = check(ns, t, id, &flow, len, header_included)?;
     let mut pkt = t.new_pkt();
     pkt.append_frag(message.data);
-    t.trace.with(t.now, ns.id, Point::SocketSend, &pkt, || Detail::Bytes(len as u64));
+    t.trace.socket(t.now, ns.id, Point::SocketSend, || Detail::Bytes(len as u64));
     pkt.set_transport_header();
     pkt.mark = flow.mark;
     pkt.checksum = ChecksumState::Unnecessary;

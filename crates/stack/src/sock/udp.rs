@@ -155,7 +155,7 @@ fn build(
         pkt.append_frag(part);
     }
     let len = pkt.len();
-    t.trace.with(t.now, ns.id, Point::SocketSend, &pkt, || Detail::Bytes(len as u64));
+    t.trace.socket(t.now, ns.id, Point::SocketSend, || Detail::Bytes(len as u64));
     let header = udp::UdpRepr::new(socket.local_port, flow.dst.port(), len);
     header.emit(pkt.push(udp::HEADER_LEN));
     pkt.set_transport_header();
@@ -168,7 +168,7 @@ fn build(
         let pseudo = checksum::pseudo_header(flow.src, flow.dst.ip(), protocol::UDP, len + udp::HEADER_LEN);
         checksum::set_partial(&mut pkt, protocol::UDP, pseudo);
     }
-    t.trace.at(t.now, ns.id, Point::UdpSend, &pkt);
+    net::trace_made(ns, t, Point::UdpSend, &pkt, (flow.src, flow.dst.ip()), protocol::UDP, Detail::None);
     pkt
 }
 

@@ -26,7 +26,11 @@ const MIN_PATH_MSS: u32 = 48;
 pub(super) fn path_mss(route: &RouteOut, remote: IpAddr) -> u16 {
     let ip_header = if remote.is_ipv4() { 20 } else { 40 };
     // An IPv4 packet is 65535 bytes at most, whatever the loopback device could carry.
-    route.mtu.min(u32::from(u16::MAX)).saturating_sub(ip_header + TCP_HEADER).clamp(MIN_PATH_MSS, u32::from(u16::MAX)) as u16
+    route
+        .mtu
+        .min(u32::from(u16::MAX))
+        .saturating_sub(ip_header + TCP_HEADER)
+        .clamp(MIN_PATH_MSS, u32::from(u16::MAX)) as u16
 }
 
 /// Carries out all that follows from a change of the connection `id`.
@@ -84,10 +88,12 @@ fn send_segment(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: &Tuple, segment
         None => 1,
     };
     ns.snmp.add(Counter::TcpOutSegs, pieces);
+    let payload = segment.payload_len();
     let mut pkt = packet(t, tuple, segment);
     pkt.mark = mark;
     pkt.priority = priority;
-    t.trace.with(t.now, ns.id, Point::TcpSend, &pkt, || Detail::Bytes(pkt.len() as u64));
+    let detail = if payload == 0 { Detail::None } else { Detail::Bytes(payload as u64) };
+    net::trace_made(ns, t, Point::TcpSend, &pkt, (tuple.local, tuple.remote), protocol::TCP, detail);
     // A queue below that is full loses the packet; TCP notices by itself.
     let _lost = net::send(ns, t, pkt, &info);
 }

@@ -201,7 +201,8 @@ pub(super) fn answer_without_socket(ns: &mut Netns, t: &mut Turn, tuple: &Tuple,
     let Ok(route) = ns.route_out(t.now, &query) else { return };
     ns.snmp.inc(Counter::TcpOutSegs);
     let pkt = packet(t, tuple, answer);
-    t.trace.at(t.now, ns.id, Point::TcpSend, &pkt);
+    let ends = (tuple.local, tuple.remote);
+    net::trace_made(ns, t, Point::TcpSend, &pkt, ends, protocol::TCP, Detail::None);
     let info = SendInfo {
         src: Some(tuple.local),
         tos: tos & 0xfc,
