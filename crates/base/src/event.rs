@@ -139,7 +139,25 @@ pub struct Event {
 pub struct Trace {
     /// Whether new packets are traced.
     pub on: bool,
+    /// Reads the true moment of an event, in a lab that runs by a real clock: the stages of one turn share its `now`, and
+    /// somebody who looks on wants to know how long each took. None: `now` it is.
+    pub clock: Option<TraceClock>,
     events: Vec<Event>,
+}
+
+/// A clock lent to [`Trace`] by whoever has one.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceClock {
+    /// Nanoseconds since some moment.
+    pub read: fn() -> u64,
+    /// What it read when the lab started.
+    pub start: u64,
+}
+
+impl TraceClock {
+    fn now(self) -> Instant {
+        Instant::from_nanos((self.read)().saturating_sub(self.start))
+    }
 }
 
 impl Trace {
@@ -168,7 +186,7 @@ impl Trace {
         if self.on {
             let detail = detail();
             self.events.push(Event {
-                at: now,
+                at: self.clock.map_or(now, TraceClock::now),
                 ns,
                 dev: DevId::NONE,
                 point,
@@ -186,7 +204,7 @@ impl Trace {
         let (protocol, head) = pkt.outermost(Self::SNAP);
         let len = u32::try_from(pkt.len()).unwrap_or(u32::MAX);
         self.events.push(Event {
-            at: now,
+            at: self.clock.map_or(now, TraceClock::now),
             ns,
             dev: pkt.dev,
             point,

@@ -14,7 +14,7 @@ mod timer;
 
 pub use bytes::Bytes;
 pub use drop_reason::{DropInfo, DropReason, Layer};
-pub use event::{Detail, Event, Point, PointInfo, Trace};
+pub use event::{Detail, Event, Point, PointInfo, Trace, TraceClock};
 pub use id::{DevId, NsId, PktId};
 pub use ledger::Ledger;
 pub use pkt::{ChecksumState, Gso, GsoKind, HEADROOM, Pkt, PktType};

@@ -1,8 +1,9 @@
 //! The lab's clock, and how faithfully the lab keeps to it.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant as Monotonic};
 
-use netspace_base::Instant;
+use netspace_base::{Instant, TraceClock};
 
 /// Where time comes from.
 #[derive(Clone, Debug)]
@@ -29,12 +30,27 @@ impl Clock {
         matches!(self, Self::Virtual(_))
     }
 
+    /// The clock for the trace's events: none in virtual time, where a turn takes no time.
+    pub(super) fn for_trace(&self) -> Option<TraceClock> {
+        let Self::Real(start) = self else { return None };
+        let since_start = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Some(TraceClock { read: monotonic_ns, start: monotonic_ns().saturating_sub(since_start) })
+    }
+
     pub(super) fn now(&self) -> Instant {
         match self {
             Self::Real(start) => Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
             Self::Virtual(now) => *now,
         }
     }
+}
+
+/// Nanoseconds since this was first asked.
+fn monotonic_ns() -> u64 {
+    // Some time before, so that a lab that started earlier has a moment of its start too.
+    const BEFORE: u64 = 1 << 62;
+    static ORIGIN: OnceLock<Monotonic> = OnceLock::new();
+    BEFORE + u64::try_from(ORIGIN.get_or_init(Monotonic::now).elapsed().as_nanos()).unwrap_or(BEFORE)
 }
 
 /// Later than this after its time, an event counts as late.

@@ -142,6 +142,7 @@ impl World {
     /// Whether new packets are traced.
     pub fn set_trace(&mut self, on: bool) {
         self.turn.trace.on = on;
+        self.turn.trace.clock = self.clock.for_trace();
     }
 
     /// Whether new packets are traced.
@@ -190,6 +191,8 @@ impl World {
         let mut effects = std::mem::replace(&mut self.turn.effects, std::mem::take(&mut self.spare));
         for effect in effects.drain(..) {
             match effect {
+                // A burst of segments wakes the same socket again and again: once is enough.
+                Effect::Wake(sock) if self.wakes.back() == Some(&(ns, sock)) => {}
                 Effect::Wake(sock) => self.wakes.push_back((ns, sock)),
                 Effect::Xmit { dev, pkt } => {
                     let port = self.hosts[ns.0 as usize].ports.get(dev.0 as usize).copied().flatten();
