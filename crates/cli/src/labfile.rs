@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use netspace_lab::file::{self, Diagnostics, LabFile};
+use netspace_lab::file::{self, Diagnostics};
 use netspace_lab::plan::{self, Plan};
 
 use crate::output::{bad_input, message};
@@ -14,7 +14,6 @@ const MAX_FILE: u64 = 16 << 20;
 /// A lab file, read and planned.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) file: LabFile,
     pub(crate) plan: Plan,
     /// Where it lies; none if it came by standard input.
     pub(crate) path: Option<PathBuf>,
@@ -49,7 +48,7 @@ pub(crate) fn load_text(
     };
     let Some(plan) = plan::plan(&file, &mut diagnostics) else { return Err(refuse(&diagnostics, shown)) };
     warn(&diagnostics);
-    Ok(Loaded { file, plan, path })
+    Ok(Loaded { plan, path })
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -117,14 +117,12 @@ impl<'s> Teller<'s> {
     fn asks(&mut self) {
         let Some(syn) = self.syn() else { return };
         let (sent, pkt) = (syn.sent, syn.pkt);
-        let is_ours = |text: &str| is_about_our_socket(text);
+        // A call is noted when it returns: connect's after its SYN.
+        let until = self.flow.segment(|s| !s.from_client).map_or(sent, |answer| answer.sent);
         let calls: Vec<&Event> = self
-            .host_events(self.flow.client, self.start(), sent)
+            .host_events(self.flow.client, self.start(), until)
             .into_iter()
-            .filter(|event| match &event.detail {
-                Detail::Text(text) => event.point == Point::Syscall && is_ours(text),
-                _ => false,
-            })
+            .filter(|event| is_call(event, &["socket(", "connect("]))
             .collect();
         let mut lines: Vec<Line> = last_attempt(&calls).iter().map(|event| self.line(event)).collect();
         if lines.is_empty() {
@@ -157,7 +155,7 @@ impl<'s> Teller<'s> {
             self.miss("ARP (every Ethernet address was known already)");
             return;
         }
-        let about = "Ethernet needs the next hop's hardware address: ARP asks everybody on the link.";
+        let about = "Ethernet needs the next hop's hardware address: ARP asks everybody.";
         self.section("Who has that address? ARP".to_owned(), about, lines);
     }
 
@@ -211,8 +209,13 @@ impl<'s> Teller<'s> {
                 None => missing.push(name),
             }
         }
-        let arrived = self.syn().map_or(self.start(), |syn| syn.sent);
-        lines.extend(self.states(arrived, until));
+        let started = self.syn().map_or(self.start(), |syn| syn.sent);
+        lines.extend(self.states(started, until));
+        for ns in [self.flow.client, self.flow.server] {
+            let own = self.host_events(ns, started, until);
+            let returns = own.into_iter().filter(|event| is_call(event, &["connect:", "accept"]));
+            lines.extend(returns.map(|event| self.line(event)));
+        }
         for name in missing {
             self.miss(name);
         }
@@ -253,7 +256,7 @@ impl<'s> Teller<'s> {
         let after = self.flow.segments.iter().filter(|s| s.sent < sent).map(|s| s.sent).max().unwrap_or(sent);
         let own = self.host_events(self.flow.client, after, sent);
         let mut events: Vec<&Event> =
-            own.into_iter().filter(|e| matches!(e.point, Point::Syscall | Point::SocketSend)).collect();
+            own.into_iter().filter(|e| e.point == Point::SocketSend || is_call(e, &["send", "write"])).collect();
         events.extend(self.flow.way(pkt).filter(|event| event.ns == self.flow.client));
         let points = [
             Point::SocketSend,
@@ -265,7 +268,7 @@ impl<'s> Teller<'s> {
         ];
         let client = self.client().to_owned();
         self.expect(&events, &client, &points);
-        let lines = events.iter().filter(|e| e.point != Point::LinkLeave).map(|event| self.line(event)).collect();
+        let lines = merged(&events).into_iter().map(|(event, and)| self.with_note(event, and)).collect();
         let title = format!("The request goes down through the layers of {client}");
         self.section(title, "Each layer puts its header before the bytes it is given.", lines);
     }
@@ -275,10 +278,10 @@ impl<'s> Teller<'s> {
         let Some(request) = self.flow.request() else { return };
         let ends = [self.flow.client, self.flow.server];
         let between: Vec<&Event> = self.flow.way(request.pkt).filter(|event| !ends.contains(&event.ns)).collect();
-        let expected = [Point::BridgeForward, Point::RouteIn, Point::Forward, Point::RouteOut, Point::NeighSend];
+        let expected = [Point::BridgeForward, Point::RouteIn, Point::Forward, Point::NeighSend];
         self.expect(&between, "the way", &expected);
         let lines = merged(&between).into_iter().map(|(event, and)| self.with_note(event, and)).collect();
-        let about = "A switch reads Ethernet addresses; a router IP addresses, and makes a new frame.";
+        let about = "A switch looks at Ethernet addresses, a router at IP addresses.";
         self.section("Across the switch and the router".to_owned(), about, lines);
     }
 
@@ -291,10 +294,8 @@ impl<'s> Teller<'s> {
         let to = self.flow.answer().map_or(self.end(), |answer| answer.sent);
         let mut lines: Vec<Line> =
             merged(&arrived).into_iter().map(|(event, and)| self.with_note(event, and)).collect();
-        let is_reading = |event: &&&Event| match (event.point, &event.detail) {
-            (Point::SocketQueue | Point::SocketRead, _) => true,
-            (Point::Syscall, Detail::Text(text)) => ["read", "recv"].iter().any(|call| text.starts_with(call)),
-            _ => false,
+        let is_reading = |event: &&&Event| {
+            matches!(event.point, Point::SocketQueue | Point::SocketRead) || is_call(event, &["read", "recv"])
         };
         let own = self.host_events(self.flow.server, from, to);
         let reading: Vec<&Event> = own.iter().filter(is_reading).copied().collect();
@@ -368,9 +369,12 @@ impl<'s> Teller<'s> {
     }
 }
 
-/// Whether a system call is one of those that make and connect a TCP socket.
-fn is_about_our_socket(text: &str) -> bool {
-    ["socket(", "connect("].iter().any(|call| text.starts_with(call))
+/// Whether the event is a system call that starts so.
+fn is_call(event: &Event, starts: &[&str]) -> bool {
+    match &event.detail {
+        Detail::Text(text) => event.point == Point::Syscall && starts.iter().any(|start| text.starts_with(start)),
+        _ => false,
+    }
 }
 
 /// The last socket() and what follows it: looking up a name makes sockets of its own before.
@@ -391,8 +395,8 @@ fn once_each<'e>(events: impl Iterator<Item = &'e Event>) -> Vec<&'e Event> {
     seen
 }
 
-/// Puts steps that belong together into one line, with a note: the ring and the poll that empties it; and leaves out what
-/// the line before tells already.
+/// Puts steps that belong together into one line, with a note (the ring and the poll that empties it), and leaves out
+/// what the line beside it tells already.
 fn merged<'e>(events: &[&'e Event]) -> Vec<(&'e Event, Option<String>)> {
     let mut lines: Vec<(&Event, Option<String>)> = Vec::new();
     for event in events {
@@ -402,8 +406,10 @@ fn merged<'e>(events: &[&'e Event]) -> Vec<(&'e Event, Option<String>)> {
             {
                 *note = Some(format!("; taken out {} later", time(event.at.saturating_since(before.at))));
             }
-            (Some((before, _)), Point::LinkLeave) if before.point == Point::LinkEnter => {}
-            (_, Point::LinkEnter | Point::LinkLeave) if event.point == Point::LinkLeave => {}
+            (Some((before, _)), Point::Deliver) if before.point == Point::RouteIn && before.ns == event.ns => {
+                *before = event;
+            }
+            (_, Point::LinkEnter | Point::LinkLeave) => {}
             _ => lines.push((event, None)),
         }
     }
@@ -416,7 +422,7 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
     let headers = Headers::of(event);
     match (event.point, &event.detail) {
         (Point::Syscall, Detail::Text(text)) => format!("system call {text}"),
-        (Point::SocketSend, Detail::Bytes(n)) => format!("{n} bytes enter the socket's send buffer"),
+        (Point::SocketSend, Detail::Bytes(n)) => format!("{n} bytes, written by the program, enter the send buffer"),
         (Point::SocketRead, Detail::Bytes(0)) => "the program reads the end of the stream".to_owned(),
         (Point::SocketRead, Detail::Bytes(n)) => format!("the program reads {n} bytes"),
         (Point::SocketQueue, Detail::Bytes(n)) => format!("{n} bytes lie in the socket's receive queue"),
@@ -463,13 +469,13 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
         },
         (Point::BridgeFlood, _) => "does not know where that is: out by every other port".to_owned(),
         (Point::IpReceive, _) => "the IP header is checked".to_owned(),
-        (Point::RouteIn, Detail::Route { via, .. }) => format!("the routing table: for another host, by {via}"),
-        (Point::RouteIn, _) if event.ns == flow.server => "the routing table: it is for this host".to_owned(),
-        (Point::RouteIn, _) => "the routing table: it is for another host".to_owned(),
+        (Point::RouteIn, Detail::Route { via, .. }) => format!("route: it is for another host; the next hop is {via}"),
+        (Point::RouteIn, _) if event.ns == flow.server => "route: it is for this host".to_owned(),
+        (Point::RouteIn, _) => "route: it is for another host".to_owned(),
         (Point::Forward, Detail::Ttl(ttl)) => {
             format!("forwards it: time to live {} → {ttl}", u16::from(*ttl) + 1)
         }
-        (Point::Deliver, _) => "for this host: the payload goes to TCP".to_owned(),
+        (Point::Deliver, _) => "route: it is for this host; the payload goes to TCP".to_owned(),
         (Point::Demux, _) => match own_segment(event, flow) {
             Some(segment) => {
                 format!("ports {} → {} tell the socket", segment.tcp.src_port, segment.tcp.dst_port)

@@ -187,7 +187,7 @@ fn a_whole_request_is_told_layer_by_layer() {
         "SYN, seq 0 to server",
         "SYN ACK, seq 0, ack 1 to client",
         "SYN-SENT → ESTABLISHED",
-        "150 bytes enter the socket's send buffer",
+        "150 bytes, written by the program, enter the send buffer",
         "bytes 1–150 (PSH ACK), ack 1",
         "time to live 64",
         "out by port eth0",
