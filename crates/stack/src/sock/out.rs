@@ -29,6 +29,8 @@ pub(crate) struct Flow {
     /// `IPV6_DONTFRAG` of this datagram.
     pub(crate) dont_fragment: bool,
     pub(crate) dont_route: bool,
+    /// `MSG_CONFIRM`.
+    pub(crate) confirm: bool,
 }
 
 impl Flow {
@@ -118,6 +120,7 @@ pub(crate) fn route(
         mark,
         dont_fragment: control.dont_fragment.unwrap_or(socket.opts.dont_frag6),
         dont_route: socket.opts.dont_route,
+        confirm: false,
     };
     if socket.remote == Some(dst) && *control == SendControl::default() {
         ns.sockets.table[id].route = Some(route);
@@ -203,6 +206,9 @@ pub(crate) fn send(
         ..SendInfo::new(flow.dst.ip(), socket.protocol)
     };
     let recv_err = socket.recv_err(flow.dst.ip());
+    if flow.confirm {
+        ns.confirm_neighbour(t.now, flow.route.dev, flow.route.via);
+    }
     match net::send(ns, t, pkt, &info) {
         // Without IP_RECVERR a full queue below is not told, as on Linux (NET_XMIT_DROP).
         Err(SockError::NoBuffers) if !recv_err => Ok(()),

@@ -86,6 +86,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     }
     let mut flow = out::route(ns, t, id, dst, message.to, &message.control)?;
     flow.dont_route |= message.dont_route;
+    flow.confirm = message.confirm;
     bind::autobind(ns, id)?;
     let df = out::check_mtu(ns, t, id, &flow, len)?;
     let mut pkt = t.new_pkt();

@@ -72,6 +72,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     let header_included = if v6 { socket.opts.hdrincl6 } else { socket.opts.hdrincl4 };
     let mut flow = out::route(ns, t, id, dst, message.to, &message.control)?;
     flow.dont_route |= message.dont_route;
+    flow.confirm = message.confirm;
     let df = check(ns, t, id, &flow, len, header_included)?;
     let mut pkt = t.new_pkt();
     pkt.append_frag(message.data);

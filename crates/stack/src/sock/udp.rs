@@ -100,6 +100,7 @@ fn begin(
     }
     let mut flow = out::route(ns, t, id, dst, message.to, &message.control)?;
     flow.dont_route |= message.dont_route;
+    flow.confirm = message.confirm;
     bind::autobind(ns, id)?;
     Ok(Pending { flow, data: SmallVec::new(), len: 0, gso_size })
 }

@@ -1,9 +1,12 @@
 //! The end of a socket: shutdown, close, disconnect, orphans.
 
+use std::time::Duration;
+
 use netspace_tcp::State;
 
 use super::pump::{release_names, remove, tell};
 use super::{TcpSock, TcpState, listen, pump};
+use crate::snmp::Counter;
 use crate::sock::{How, SockError, SockId, unspecified};
 use crate::{Netns, Turn};
 
@@ -57,11 +60,19 @@ pub(crate) fn close(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(socket) = ns.sockets.table.get_mut(id) else { return };
     socket.orphan = true;
     let keep_fin_wait_2 = socket.tcp().is_none_or(|tcp| tcp.opts.linger2.is_none_or(|seconds| seconds >= 0));
+    let lingers_not = socket.opts.linger == Some(Duration::ZERO);
     let Some(connection) = socket.tcp_mut().and_then(TcpSock::connection_mut) else { return remove(ns, id) };
     if matches!(connection.state(), State::Closed | State::TimeWait) {
         return remove(ns, id);
     }
     ns.sockets.tcp.orphans += 1;
+    if orphans >= limit {
+        ns.snmp.inc(Counter::TcpExtTcpAbortOnMemory);
+    } else if connection.recv_len() > 0 {
+        ns.snmp.inc(Counter::TcpExtTcpAbortOnClose);
+    } else if lingers_not {
+        ns.snmp.inc(Counter::TcpExtTcpAbortOnLinger);
+    }
     if orphans >= limit || (connection.state() == State::FinWait2 && !keep_fin_wait_2) {
         connection.abort(t.now);
     } else {

@@ -61,6 +61,8 @@ pub(crate) struct TcpSock {
     pub(crate) path_mss: u16,
     /// Segments sent again, as last counted.
     pub(crate) resent: u32,
+    /// When it last told that its next hop is reachable.
+    pub(crate) confirmed_at: Option<Instant>,
     /// What readiness was when the program was last woken.
     pub(crate) told: Readiness,
 }
@@ -101,6 +103,7 @@ impl TcpSock {
             connecting: false,
             path_mss: 0,
             resent: 0,
+            confirmed_at: None,
             told: Readiness::empty(),
         }
     }

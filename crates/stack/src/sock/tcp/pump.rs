@@ -14,7 +14,7 @@ use crate::snmp::Counter;
 use crate::sock::net;
 use crate::sock::socket::Socket;
 use crate::sock::table::Tuple;
-use crate::sock::{PmtuDiscover, SockId};
+use crate::sock::{PmtuDiscover, SockError, SockId};
 use crate::{Netns, RouteOut, RouteQuery, TimerKey, Turn};
 
 /// Bytes of a TCP header without options.
@@ -278,6 +278,9 @@ fn settle(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let error = connection.take_error().map(sock_error);
     if error.is_some() {
         socket.error = error;
+    }
+    if error == Some(SockError::TimedOut) {
+        ns.snmp.inc(Counter::TcpExtTcpAbortOnTimeout);
     }
     match state {
         State::TimeWait => time_wait::enter(ns, t, id),

@@ -1,6 +1,7 @@
 //! Segments and ICMP errors for this host: the way to the connection, the listener, or a reset.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netspace_base::{ChecksumState, Detail, DropReason, Pkt, Point};
 use netspace_tcp::{IcmpError as TcpIcmp, Segment, State};
@@ -19,6 +20,9 @@ use crate::sock::socket::Socket;
 use crate::sock::table::Tuple;
 use crate::sock::{PmtuDiscover, SockError, SockId, bpf, udp};
 use crate::{Netns, RouteQuery, Step, Stop, Turn};
+
+/// How often a connection confirms its next hop.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A segment for this host.
 pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: &Arrival) -> Step {
@@ -176,9 +180,24 @@ pub(super) fn into_connection(
     else {
         return Err(DropReason::TcpNoSocket);
     };
+    let (queued, opening) = (connection.send_queue_len(), connection.state().is_opening());
     let result = connection.receive(t.now, segment);
+    if connection.send_queue_len() < queued || (opening && !connection.state().is_opening()) {
+        confirm(ns, t, id);
+    }
     pump(ns, t, id);
     result
+}
+
+/// Progress shows that the next hop is reachable (RFC 4861 §7.3.1, RFC 1122 §2.3.2.1): told once a second.
+fn confirm(ns: &mut Netns, t: &Turn, id: SockId) {
+    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
+    let Some(route) = socket.route else { return };
+    let Some(tcp) = socket.tcp_mut() else { return };
+    if tcp.confirmed_at.is_none_or(|at| t.now.saturating_since(at) >= CONFIRM_INTERVAL) {
+        tcp.confirmed_at = Some(t.now);
+        ns.confirm_neighbour(t.now, route.dev, route.via);
+    }
 }
 
 /// Answers a segment that no socket takes (RFC 9293 §3.10.7.1).
