@@ -144,6 +144,11 @@ impl<N: Net> Fib<N> {
         self.tables.get(&table).map_or(&[], |t| t.exact(prefix))
     }
 
+    /// Whether a table has ever had a route: it stays when its last route goes, as on Linux.
+    pub fn has_table(&self, table: u32) -> bool {
+        self.tables.contains_key(&table)
+    }
+
     /// How many routes there are.
     pub fn len(&self) -> usize {
         self.routes

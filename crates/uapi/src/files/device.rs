@@ -1,5 +1,6 @@
 //! Devices, their addresses and groups: `dev`, `dev_mcast`, `if_inet6`, `igmp`, `igmp6`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
@@ -83,7 +84,12 @@ pub(super) fn dev_mcast(ns: &Netns, _now: Instant) -> String {
             let [_, b, c, d] = g.addr.octets();
             (g.users, [0x01, 0x00, 0x5e, b & 0x7f, c, d])
         });
+        // Several groups may share one address.
+        let mut by_mac: BTreeMap<[u8; 6], u32> = BTreeMap::new();
         for (users, mac) in six.chain(four) {
+            *by_mac.entry(mac).or_default() += users;
+        }
+        for (mac, users) in by_mac {
             let mac: String = mac.iter().map(|b| format!("{b:02x}")).collect();
             let _ = writeln!(out, "{:<4} {:<15} {users:<5} {:<5} {mac}", device.id.0, device.name, 0);
         }

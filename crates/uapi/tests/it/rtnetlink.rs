@@ -198,3 +198,72 @@ fn receiving_tells_true_lengths() {
     assert_eq!(whole.from, [16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(messages(&whole.data).next().map(|(h, _)| h.pid), Some(4321));
 }
+
+/// `struct fib_rule_hdr` with a table by attribute, and a source prefix.
+fn rule(ty: u16, flags: u16) -> Vec<u8> {
+    let mut message = Message::new(ty, flag::REQUEST | flag::ACK | flags, 1, 0);
+    message.raw(&[2, 0, 24, 0, 0, 0, 0, 1, 0, 0, 0, 0]).ip(2, "10.5.0.0".parse().unwrap()).u32(15, 100);
+    message.into_bytes()
+}
+
+#[test]
+fn rules_choose_tables() {
+    let mut host = Host::new();
+    assert_eq!(errno(&host.ask(&rule(32, flag::CREATE | flag::EXCL))), Some(0));
+    assert_eq!(errno(&host.ask(&rule(32, flag::CREATE | flag::EXCL))), Some(0), "a lower priority each time");
+    let priorities: Vec<_> = host.ns.fib4.rules().iter().map(|r| (r.priority, r.table)).collect();
+    assert_eq!(priorities[..4], [(0, 255), (32_764, 100), (32_765, 100), (32_766, 254)]);
+    assert_eq!(errno(&host.ask(&rule(33, 0))), Some(0));
+    assert_eq!(errno(&host.ask(&rule(33, 0))), Some(0));
+    assert_eq!(errno(&host.ask(&rule(33, 0))), Some(-libc::ENOENT));
+}
+
+#[test]
+fn neighbours_can_be_put_in_by_hand() {
+    let mut host = Host::new();
+    let eth0 = host.eth0.0;
+    let request = |ty: u16, flags: u16| {
+        let mut header = vec![2, 0, 0, 0];
+        header.extend(eth0.to_ne_bytes());
+        header.extend([0x80, 0, 0, 0]);
+        let mut message = Message::new(ty, flag::REQUEST | flag::ACK | flags, 1, 0);
+        message.raw(&header).ip(1, "10.0.0.77".parse().unwrap()).attr(2, &[2, 0, 0, 0, 0, 0x77]);
+        message.into_bytes()
+    };
+    assert_eq!(errno(&host.ask(&request(28, 0))), Some(-libc::ENOENT));
+    assert_eq!(errno(&host.ask(&request(28, flag::CREATE | flag::EXCL))), Some(0));
+    assert_eq!(errno(&host.ask(&request(28, flag::CREATE | flag::EXCL))), Some(-libc::EEXIST));
+    let (dump, _) = recorded("ip neigh", 1);
+    let replies = split(&host.ask(&dump));
+    assert_eq!(attr(&replies[0].1, 12, 2).map(|a| a.data.to_vec()), Some(vec![2, 0, 0, 0, 0, 0x77]));
+    assert_eq!(errno(&host.ask(&request(29, 0))), Some(0));
+    assert_eq!(errno(&host.ask(&request(29, 0))), Some(-libc::ENOENT));
+}
+
+#[test]
+fn routes_are_added_replaced_and_removed() {
+    let mut host = Host::new();
+    let route = |ty: u16, flags: u16, via: &str, table: u32| {
+        let mut message = Message::new(ty, flag::REQUEST | flag::ACK | flags, 1, 0);
+        message.raw(&[2, 16, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0]).ip(1, "10.20.0.0".parse().unwrap());
+        message.ip(5, via.parse().unwrap()).u32(15, table);
+        message.into_bytes()
+    };
+    let new = flag::CREATE | flag::EXCL;
+    assert_eq!(errno(&host.ask(&route(24, new, "10.0.0.9", 254))), Some(0));
+    assert_eq!(errno(&host.ask(&route(24, new, "10.0.0.9", 254))), Some(-libc::EEXIST));
+    let refused = host.ask(&route(24, new, "10.77.0.1", 254));
+    assert_eq!(errno(&refused), Some(-libc::ENETUNREACH));
+    let text = String::from_utf8_lossy(&refused[0]).into_owned();
+    assert!(text.contains("Nexthop has invalid gateway"), "{text}");
+    assert_eq!(errno(&host.ask(&route(24, flag::CREATE | flag::REPLACE, "10.0.0.8", 254))), Some(0));
+    assert_eq!(errno(&host.ask(&route(25, 0, "10.0.0.9", 254))), Some(-libc::ESRCH), "it was replaced");
+    assert_eq!(errno(&host.ask(&route(25, 0, "10.0.0.8", 254))), Some(0));
+
+    // A table stays when its last route goes, and only then: `ip route flush table 100` asks again.
+    let (dump, _) = recorded("ip route show table 100", 0);
+    assert_eq!(errno(&host.ask(&dump)), Some(-libc::ENOENT));
+    assert_eq!(errno(&host.ask(&route(24, new, "10.0.0.9", 100))), Some(0));
+    assert_eq!(errno(&host.ask(&route(25, 0, "10.0.0.9", 100))), Some(0));
+    assert_eq!(split(&host.ask(&dump)).len(), 1, "only its end");
+}

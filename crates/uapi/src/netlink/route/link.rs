@@ -3,6 +3,7 @@
 //! `struct ifinfomsg { u8 family, pad; u16 type; i32 index; u32 flags, change; }`, then `IFLA_*`.
 
 use netspace_base::{DevId, Duration};
+use netspace_stack::dev::bridge::Bridge;
 use netspace_stack::dev::{DevFlags, DevKind, DevStats, Device};
 use netspace_stack::{Netns, Turn};
 
@@ -71,6 +72,8 @@ const POLICY: Policy = &[
     (ifla::ALT_IFNAME, Kind::Text(127)),
 ];
 
+/// `IFLA_BR_AGEING_TIME`.
+const BR_AGEING_TIME: u16 = 4;
 /// `RTEXT_FILTER_SKIP_STATS`.
 const SKIP_STATS: u32 = 8;
 /// The hardware type of Ethernet.
@@ -249,10 +252,35 @@ fn write_info(message: &mut Message, device: &Device) {
         if !device.kind.name().is_empty() {
             m.text(ifla::INFO_KIND, device.kind.name());
         }
+        if let Some(bridge) = device.bridge() {
+            m.nest(ifla::INFO_DATA, false, |m| write_bridge(m, device, bridge));
+        }
         if device.master.is_some() {
             m.text(ifla::INFO_SLAVE_KIND, "bridge");
         }
     });
+}
+
+/// A bridge without spanning tree; times are hundredths of a second, identifiers priority and address.
+fn write_bridge(message: &mut Message, device: &Device, bridge: &Bridge) {
+    const FORWARD_DELAY: u16 = 1;
+    const HELLO_TIME: u16 = 2;
+    const MAX_AGE: u16 = 3;
+    const STP_STATE: u16 = 5;
+    const PRIORITY: u16 = 6;
+    const VLAN_FILTERING: u16 = 7;
+    const ROOT_ID: u16 = 10;
+    const BRIDGE_ID: u16 = 11;
+    let ageing = u32::try_from(bridge.ageing.as_millis() / 10).unwrap_or(u32::MAX);
+    let mut id = 0x8000u16.to_be_bytes().to_vec();
+    id.extend(device.mac);
+    message.u32(FORWARD_DELAY, 1500).u32(HELLO_TIME, 200).u32(MAX_AGE, 2000).u32(BR_AGEING_TIME, ageing);
+    message
+        .u32(STP_STATE, 0)
+        .u16(PRIORITY, 0x8000)
+        .u8(VLAN_FILTERING, 0)
+        .attr(BRIDGE_ID, &id)
+        .attr(ROOT_ID, &id);
 }
 
 /// `rtnl_link_stats64`'s 25 numbers, and the first 24 again in 32 bits.
@@ -335,7 +363,6 @@ fn rename(ns: &mut Netns, dev: DevId, name: &str) -> Result<(), NlError> {
 
 /// `IFLA_INFO_DATA` of a bridge: how long it remembers stations.
 fn configure_bridge(ns: &mut Netns, dev: DevId, info: &Attr<'_>) -> Result<(), NlError> {
-    const BR_AGEING_TIME: u16 = 4;
     let Some(bridge) = ns.dev.get(dev).and_then(Device::bridge) else { return Ok(()) };
     let learning = bridge.learning;
     let data = info.nested().find(|n| n.ty == ifla::INFO_DATA);

@@ -5,6 +5,8 @@
 pub(crate) mod addr;
 pub(crate) mod link;
 mod neigh;
+mod netconf;
+mod qdisc;
 #[allow(clippy::module_inception, reason = "the kernel's own name for it: RTM_*ROUTE")]
 mod route;
 mod route_set;
@@ -47,12 +49,28 @@ pub mod rtm {
     pub const GETNEIGH: u16 = 30;
     /// A rule.
     pub const NEWRULE: u16 = 32;
+    /// Removes a rule.
+    pub const DELRULE: u16 = 33;
     /// Asks for rules.
     pub const GETRULE: u16 = 34;
+    /// A queueing discipline.
+    pub const NEWQDISC: u16 = 36;
+    /// Asks for queueing disciplines.
+    pub const GETQDISC: u16 = 38;
+    /// Asks for traffic classes.
+    pub const GETTCLASS: u16 = 42;
+    /// Asks for traffic filters.
+    pub const GETTFILTER: u16 = 46;
+    /// A device's configuration.
+    pub const NEWNETCONF: u16 = 80;
+    /// Asks for configurations.
+    pub const GETNETCONF: u16 = 82;
     /// The answer to `GETNSID`.
     pub const NEWNSID: u16 = 88;
     /// Asks for the number of another namespace.
     pub const GETNSID: u16 = 90;
+    /// Asks for next-hop objects.
+    pub const GETNEXTHOP: u16 = 106;
 }
 
 macro_rules! rows {
@@ -80,7 +98,22 @@ pub static TABLE: &[Row] = rows! {
     DELROUTE AF_INET6, Some(route_set::delete), None;
     GETNEIGH 0, Some(neigh::get), Some(neigh::dump);
     GETNEIGH AF_BRIDGE, None, Some(neigh::dump_fdb);
+    NEWNEIGH AF_INET, Some(neigh::add), None;
+    NEWNEIGH AF_INET6, Some(neigh::add), None;
+    NEWNEIGH AF_BRIDGE, Some(neigh::change_fdb), None;
+    DELNEIGH AF_INET, Some(neigh::delete), None;
+    DELNEIGH AF_INET6, Some(neigh::delete), None;
+    DELNEIGH AF_BRIDGE, Some(neigh::change_fdb), None;
     GETRULE 0, None, Some(rule::dump);
+    NEWRULE AF_INET, Some(rule::add), None;
+    NEWRULE AF_INET6, Some(rule::add), None;
+    DELRULE AF_INET, Some(rule::delete), None;
+    DELRULE AF_INET6, Some(rule::delete), None;
+    GETQDISC 0, None, Some(qdisc::dump);
+    GETTCLASS 0, None, Some(qdisc::none);
+    GETTFILTER 0, None, Some(qdisc::none);
+    GETNETCONF 0, None, Some(netconf::dump);
+    GETNEXTHOP 0, None, Some(qdisc::none);
     GETNSID 0, Some(link::nsid), None;
 };
 

@@ -8,11 +8,11 @@ use netspace_base::{DevId, Instant};
 use netspace_stack::neigh::Neighbour;
 use netspace_stack::{Netns, Turn};
 
-use super::super::read::{Kind, Policy};
+use super::super::read::{Attrs, Kind, Policy};
 use super::super::write::Message;
-use super::super::{NlError, Replies, Request};
+use super::super::{NlError, Replies, Request, flag};
 use super::{AF_BRIDGE, AF_INET, AF_INET6, rtm};
-use crate::bytes_at::u32_at;
+use crate::bytes_at::{u16_at, u32_at};
 
 /// `sizeof(struct ndmsg)`.
 const HEADER_LEN: usize = 12;
@@ -136,4 +136,84 @@ pub(super) fn dump_fdb(
         }
     }
     Ok(())
+}
+
+/// What a request to add or remove a neighbour names.
+struct Named {
+    dev: DevId,
+    addr: IpAddr,
+    state: u16,
+    mac: Option<[u8; 6]>,
+}
+
+fn read(ns: &Netns, request: &Request<'_>, attrs: &Attrs<'_>) -> Result<Named, NlError> {
+    let body = request.body();
+    let (Some(index), Some(state)) = (u32_at(body, 4), u16_at(body, 8)) else {
+        return Err(NlError::bare(libc::EINVAL));
+    };
+    let addr = attrs.ip(NDA_DST).ok_or(NlError::new(libc::EINVAL, "Network address not specified"))?;
+    if addr.is_ipv4() != (request.family() == AF_INET) {
+        return Err(NlError::new(libc::EINVAL, "Invalid network address"));
+    }
+    ns.dev.get(DevId(index)).ok_or(NlError::bare(libc::ENODEV))?;
+    Ok(Named { dev: DevId(index), addr, state, mac: mac(attrs)? })
+}
+
+fn mac(attrs: &Attrs<'_>) -> Result<Option<[u8; 6]>, NlError> {
+    let Some(attr) = attrs.get(NDA_LLADDR) else { return Ok(None) };
+    let mac = attr.data.try_into();
+    mac.map(Some).map_err(|_| NlError::new(libc::EINVAL, "Invalid link address").at(attr.offset))
+}
+
+/// Puts a neighbour in by hand; it stays until it is removed.
+pub(super) fn add(
+    ns: &mut Netns,
+    t: &mut Turn,
+    request: &Request<'_>,
+    _out: &mut Replies,
+) -> Result<(), NlError> {
+    const NUD_PERMANENT: u16 = 0x80;
+    let attrs = request.attrs(HEADER_LEN, POLICY)?;
+    let named = read(ns, request, &attrs)?;
+    let exists = ns.neigh.get(named.dev, named.addr).is_some();
+    if exists && request.has(flag::EXCL) {
+        return Err(NlError::bare(libc::EEXIST));
+    }
+    if !exists && !request.has(flag::CREATE) {
+        return Err(NlError::bare(libc::ENOENT));
+    }
+    if named.state != NUD_PERMANENT {
+        return Err(NlError::new(libc::EOPNOTSUPP, "neighbours can only be made permanent here"));
+    }
+    let mac = named.mac.ok_or(NlError::new(libc::EINVAL, "Link address not specified"))?;
+    ns.set_neighbour(t, named.dev, named.addr, mac).ok_or(NlError::bare(libc::ENOBUFS))
+}
+
+/// Removes a neighbour.
+pub(super) fn delete(
+    ns: &mut Netns,
+    t: &mut Turn,
+    request: &Request<'_>,
+    _out: &mut Replies,
+) -> Result<(), NlError> {
+    let attrs = request.attrs(HEADER_LEN, POLICY)?;
+    let named = read(ns, request, &attrs)?;
+    if ns.del_neighbour(t, named.dev, named.addr) { Ok(()) } else { Err(NlError::bare(libc::ENOENT)) }
+}
+
+/// Puts a station into the database of the bridge that the device is a port of (`bridge fdb add … master`), or removes it.
+pub(super) fn change_fdb(
+    ns: &mut Netns,
+    _t: &mut Turn,
+    request: &Request<'_>,
+    _out: &mut Replies,
+) -> Result<(), NlError> {
+    let attrs = request.attrs(HEADER_LEN, POLICY)?;
+    let port = u32_at(request.body(), 4).map(DevId).ok_or(NlError::bare(libc::EINVAL))?;
+    let device = ns.dev.get(port).ok_or(NlError::new(libc::ENODEV, "unknown ifindex"))?;
+    let bridge =
+        device.master.ok_or(NlError::new(libc::EOPNOTSUPP, "the device is not a port of a bridge"))?;
+    let mac = mac(&attrs)?.ok_or(NlError::new(libc::EINVAL, "invalid address"))?;
+    let port = (request.header.ty == rtm::NEWNEIGH).then_some(port);
+    Ok(ns.set_fdb(bridge, mac, port)?)
 }

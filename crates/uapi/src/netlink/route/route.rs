@@ -161,7 +161,7 @@ fn dump_fib<N: Net + Into<IpNet>>(
     must_exist: bool,
 ) -> Result<(), NlError> {
     let standing = [0, TABLE_LOCAL, TABLE_MAIN, TABLE_DEFAULT];
-    if must_exist && !standing.contains(&filter.table) && !fib.routes().any(|r| r.table == filter.table) {
+    if must_exist && !standing.contains(&filter.table) && !fib.has_table(filter.table) {
         let text =
             if family == AF_INET { "ipv4: FIB table does not exist" } else { "FIB table does not exist" };
         return Err(NlError::new(libc::ENOENT, text));
