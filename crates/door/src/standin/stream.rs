@@ -24,8 +24,11 @@ use super::CHUNK;
 use crate::sys::socket::{self, Kind, Name};
 use crate::sys::{epoll, file};
 
-/// The send buffer of a connected stand-in, bytes (the kernel doubles it).
-const SEND_BUFFER: i32 = 106_496;
+/// The send buffer of a connected stand-in, bytes (the kernel doubles it; `net.core.wmem_max` is its limit).
+///
+/// An AF_UNIX socket is writable while a quarter of this is in use at most, and the marker keeps the whole piece in use
+/// that it is the last byte of: 64 KiB after sendfile(2). So the quarter must be more than that.
+const SEND_BUFFER: i32 = 212_992;
 /// Most steps of one pump, so that one connection cannot keep the others waiting.
 const MAX_STEPS: usize = 16;
 /// Most slices written at once.
@@ -91,6 +94,7 @@ impl Connecting {
             None => {
                 let outer = hub.join(&self.inner)?;
                 socket::send(self.inner.as_fd(), &[0])?;
+                socket::set_send_buffer(self.inner.as_fd(), SEND_BUFFER);
                 outer
             }
             Some(outer) => {
@@ -165,6 +169,7 @@ impl Stream {
     /// An accepted connection: the stream and the program's end.
     pub(crate) fn accepted(pair: (OwnedFd, OwnedFd)) -> io::Result<(Self, OwnedFd)> {
         let (inner, outer) = pair;
+        socket::set_send_buffer(inner.as_fd(), SEND_BUFFER);
         socket::send(inner.as_fd(), &[0])?;
         Ok((Self::new(outer), inner))
     }
