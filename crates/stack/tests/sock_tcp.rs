@@ -443,6 +443,7 @@ fn closing_a_listener_resets_what_nobody_accepted() {
     let l = net.listener(B, "0.0.0.0:80", 8);
     net.call(B, |ns, t| ns.shutdown(t, l, How::Read)).unwrap();
     assert_eq!(net.accept(B, l), Err(SockError::Invalid));
+    assert_eq!(net.host[B].readiness(l), Readiness::OUT | Readiness::HUP);
 }
 
 #[test]

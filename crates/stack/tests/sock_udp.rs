@@ -270,13 +270,13 @@ fn a_full_queue_drops_and_counts() {
     }
     net.advance(MS * 10);
     let dropped = net.t.ledger.dropped(DropReason::SocketQueueFull);
-    assert_eq!(dropped, 14, "6 × 768 > 4000");
-    for _ in 0..6 {
+    assert_eq!(dropped, 16, "4 × 832 fit 4000");
+    for _ in 0..4 {
         net.recv(B, s).unwrap();
     }
     net.send_to(A, c, b"x", "10.0.0.2:1").unwrap();
     net.advance(MS);
-    assert_eq!(net.recv(B, s).unwrap().control.drops, 14);
+    assert_eq!(net.recv(B, s).unwrap().control.drops, 16);
 }
 
 #[test]

@@ -20,7 +20,6 @@ pub(crate) fn shutdown(ns: &mut Netns, t: &mut Turn, id: SockId, how: How) -> Re
         TcpState::Listen(_) => {
             // Only ending the read side means something to a listener: it stops listening.
             if read {
-                socket.shut_read = true;
                 listen::stop(ns, t, id);
                 tell(ns, t, id);
                 ns.sockets.wake(t, id);
