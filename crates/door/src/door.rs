@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
-use std::collections::HashMap;
 use netspace_base::{Detail, Instant, NsId, Point};
 use netspace_stack::sock::SockId;
 use netspace_stack::{Netns, Turn};
 use slab::Slab;
+use std::collections::HashMap;
 
 use crate::call::Call;
 use crate::hold::Held;
@@ -111,7 +111,9 @@ pub enum LaunchError {
     #[error("cannot change to directory {0:?}: {1}")]
     Directory(PathBuf, io::Error),
     /// Another supervisor watches us already.
-    #[error("another program supervises this one by seccomp already (a sandbox, a container runtime, or netspace itself)")]
+    #[error(
+        "another program supervises this one by seccomp already (a sandbox, a container runtime, or netspace itself)"
+    )]
     Nested,
     /// The kernel has no seccomp user notification, or does not let us.
     #[error("the kernel refuses the seccomp filter: {0}")]
@@ -365,7 +367,8 @@ fn launch_error(stage: Stage, errno: i32, block: &Block) -> LaunchError {
     let error = io::Error::from_raw_os_error(errno);
     match stage {
         Stage::Exec => {
-            let program = block.argv.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
+            let program =
+                block.argv.first().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default();
             LaunchError::Exec { program, error }
         }
         Stage::Directory => LaunchError::Directory(block.cwd.clone(), error),

@@ -52,7 +52,9 @@ impl Door {
     }
 
     fn finish(&mut self, world: &mut dyn World, call: Call, outcome: crate::call::Outcome) {
-        let Some(listener) = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()) else { return };
+        let Some(listener) = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()) else {
+            return;
+        };
         let listener = listener.as_fd();
         // An answer that nobody waits for any more (ENOENT) is no error.
         let _ = match outcome {
@@ -89,7 +91,8 @@ impl Door {
     pub(crate) fn release_all(&mut self, waiting: &[usize]) {
         for &key in waiting {
             if let Some(held) = self.held.try_remove(key)
-                && let Some(Some(listener)) = self.trees.get(held.call.tree).map(|tree| tree.listener.as_ref())
+                && let Some(Some(listener)) =
+                    self.trees.get(held.call.tree).map(|tree| tree.listener.as_ref())
             {
                 let _ = seccomp::fail(listener.as_fd(), held.call.id, libc::EBADF);
             }

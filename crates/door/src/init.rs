@@ -140,9 +140,7 @@ impl Init {
         let mut bytes = [0_u8; 16];
         loop {
             let (n, mut fds) = socket::receive_fds(self.socket()?, &mut bytes, wait)?;
-            let word = |i: usize| {
-                i32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]])
-            };
+            let word = |i: usize| i32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
             let token = word(1).cast_unsigned();
             let news = match (n, bytes[0]) {
                 (0, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -285,17 +283,17 @@ fn end_all() {
 
 type StageResult<T> = Result<T, (Stage, io::Error)>;
 
-fn at<T>(stage: Stage) -> impl FnOnce(io::Error) -> (Stage, io::Error) + use<T> {
+fn at(stage: Stage) -> impl FnOnce(io::Error) -> (Stage, io::Error) {
     move |error| (stage, error)
 }
 
 /// Forks a program and waits until it has been executed.
 fn launch(socket: &OwnedFd, token: i32, fds: &[OwnedFd], group: i32) -> StageResult<i32> {
     let [memory, stdio @ ..] = fds else { return Err((Stage::Setup, io::ErrorKind::InvalidInput.into())) };
-    let block = read_block(memory).map_err(at::<()>(Stage::Setup))?;
-    let (mut reader, writer) = io::pipe().map_err(at::<()>(Stage::Fork))?;
+    let block = read_block(memory).map_err(at(Stage::Setup))?;
+    let (mut reader, writer) = io::pipe().map_err(at(Stage::Fork))?;
     let init = std::process::id();
-    match process::fork().map_err(at::<()>(Stage::Fork))? {
+    match process::fork().map_err(at(Stage::Fork))? {
         Forked::Child => {
             drop(reader);
             let (stage, error) = become_program(socket, token, &block, stdio, group, init);
@@ -337,10 +335,10 @@ fn become_program(
             process::exit_now(1);
         }
         settle(block, stdio, group)?;
-        std::env::set_current_dir(&block.cwd).map_err(at::<()>(Stage::Directory))?;
+        std::env::set_current_dir(&block.cwd).map_err(at(Stage::Directory))?;
         process::reset_signals();
         process::close_from(3, true);
-        hand_over(socket, token).map_err(at::<()>(Stage::Filter))
+        hand_over(socket, token).map_err(at(Stage::Filter))
     })();
     match prepared {
         Err(why) => why,
@@ -350,7 +348,7 @@ fn become_program(
 
 /// Session, standard descriptors, user.
 fn settle(block: &Block, stdio: &[OwnedFd], group: i32) -> StageResult<()> {
-    let setup = |result: io::Result<()>| result.map_err(at::<()>(Stage::Setup));
+    let setup = |result: io::Result<()>| result.map_err(at(Stage::Setup));
     let terminal = stdio.get(3);
     if block.own_session || terminal.is_some() {
         setup(process::own_session(terminal.map(AsFd::as_fd)))?;

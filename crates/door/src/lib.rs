@@ -9,6 +9,8 @@
 //!  program ◀──bytes, natively──▶ standin/* ◀──▶ Netns             (data: read, write, send, recv, sendfile, poll, …)
 //! ```
 
+#![deny(unsafe_code)]
+
 mod call;
 mod door;
 mod filter;
@@ -22,6 +24,7 @@ mod report;
 mod settings;
 mod sock;
 mod standin;
+#[allow(unsafe_code)]
 mod sys;
 
 pub use door::{Door, DoorError, Launch, LaunchError, ProgramId, Session, World};

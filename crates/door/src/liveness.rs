@@ -95,7 +95,8 @@ impl Door {
 
     /// Looks at the suspects whose time has come.
     pub(crate) fn look_for_closed(&mut self, world: &mut dyn World, now: u64) {
-        let (due, later) = std::mem::take(&mut self.liveness.suspects).into_iter().partition(|s| s.at_ms <= now);
+        let (due, later) =
+            std::mem::take(&mut self.liveness.suspects).into_iter().partition(|s| s.at_ms <= now);
         self.liveness.suspects = later;
         self.look_at(world, due, now);
     }

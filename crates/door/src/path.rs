@@ -12,14 +12,16 @@ pub(crate) enum Kind {
 }
 
 /// Files in `/etc` that a host may have of its own.
-const ETC: [&str; 7] = ["hosts", "resolv.conf", "nsswitch.conf", "hostname", "host.conf", "gai.conf", "networks"];
+const ETC: [&str; 7] =
+    ["hosts", "resolv.conf", "nsswitch.conf", "hostname", "host.conf", "gai.conf", "networks"];
 
 /// What the normal form of an absolute path is to the door.
 pub(crate) fn kind(path: &str) -> Kind {
     if let Some(name) = path.strip_prefix("/etc/") {
         return if ETC.contains(&name) { Kind::HostOrMachine } else { Kind::Machine };
     }
-    let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let under =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if ["/proc/net", "/proc/sys/net", "/sys/class/net"].into_iter().any(under) {
         return Kind::HostOnly;
     }

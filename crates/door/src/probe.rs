@@ -162,8 +162,9 @@ fn try_pidfd_getfd() -> io::Result<()> {
             process::exit_now(0);
         }
         process::Forked::Parent(pid) => {
-            let copied =
-                process::pidfd(pid.unsigned_abs()).and_then(|pidfd| sys::pidfd_getfd(pidfd.as_fd(), 0)).map(drop);
+            let copied = process::pidfd(pid.unsigned_abs())
+                .and_then(|pidfd| sys::pidfd_getfd(pidfd.as_fd(), 0))
+                .map(drop);
             drop(writer);
             process::wait_for(pid);
             copied

@@ -135,7 +135,9 @@ mod tests {
     #[test]
     fn a_pending_signal_counts_unless_blocked_or_ignored() {
         let status = |pending: &str, blocked: &str, ignored: &str| {
-            format!("State:\tS (sleeping)\nSigPnd:\t0000\nShdPnd:\t{pending}\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n")
+            format!(
+                "State:\tS (sleeping)\nSigPnd:\t0000\nShdPnd:\t{pending}\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n"
+            )
         };
         assert_eq!(signals_in(&status("2000", "0", "0")), Signals::Pending);
         assert_eq!(signals_in(&status("2000", "2000", "0")), Signals::None);

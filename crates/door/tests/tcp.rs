@@ -177,10 +177,7 @@ print(d.getpeername() == s.getsockname(), d.family == socket.AF_INET, d.type == 
 d.sendall(b'passed'); d.close(); print(s.recv(100), s.recv(100))
 ",
     );
-    assert_eq!(
-        text,
-        "b'child 7001' b''\nb'executed\\n' b''\nTrue True True\nb'passed' b''\n"
-    );
+    assert_eq!(text, "b'child 7001' b''\nb'executed\\n' b''\nTrue True True\nb'passed' b''\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use netspace_stack::sock::SockId;
+use netspace_stack::sock::{SockError, SockId};
 use netspace_uapi::{Errno, sockaddr};
 
 use super::{Answer, Call, Outcome, err, os};
@@ -33,7 +33,7 @@ impl Door {
         };
         let outcome = match accepted {
             Ok((accepted, peer)) => self.give_accepted(world, call, key, accepted, peer, flags),
-            Err(error) if error == netspace_stack::sock::SockError::WouldBlock => self.block(call, key, 0, false),
+            Err(SockError::WouldBlock) => self.block(call, key, 0, false),
             Err(error) => Err(error.into()),
         };
         self.sync(world, key);
@@ -88,7 +88,8 @@ impl Door {
         if flags & libc::SOCK_NONBLOCK != 0 {
             file::set_nonblocking(inner.as_fd()).map_err(os)?;
         }
-        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        let listener =
+            self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
         seccomp::answer_with_fd(listener.as_fd(), call.id, inner.as_fd(), close_on_exec).map_err(os)?;
         Ok(self.add_sock(Sock {

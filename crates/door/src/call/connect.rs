@@ -183,8 +183,10 @@ impl Door {
         let fresh = Fresh::new(nonblocking).map_err(os)?;
         let inode = crate::sys::socket::inode(fresh.inner.as_fd()).map_err(os)?;
         let close_on_exec = crate::procfs::is_close_on_exec(call.tid, call.fd(0));
-        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
-        seccomp::replace_fd(listener.as_fd(), call.id, fresh.inner.as_fd(), call.fd(0), close_on_exec).map_err(os)?;
+        let listener =
+            self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        seccomp::replace_fd(listener.as_fd(), call.id, fresh.inner.as_fd(), call.fd(0), close_on_exec)
+            .map_err(os)?;
         let (sock, _) = self.sock(key)?;
         let old = std::mem::replace(&mut sock.inode, inode);
         sock.body = Body::Fresh(fresh);

@@ -61,13 +61,20 @@ impl Door {
             .collect();
         let mut len = 0_usize;
         for piece in &pieces {
-            len = len.checked_add(piece.len).filter(|&n| n <= isize::MAX as usize).ok_or(Errno(libc::EINVAL))?;
+            len = len
+                .checked_add(piece.len)
+                .filter(|&n| n <= isize::MAX as usize)
+                .ok_or(Errno(libc::EINVAL))?;
         }
         let name = word(&bytes, 0);
         Ok(Header {
             at,
             name,
-            name_len: if name == 0 { 0 } else { usize::try_from(name_len).map_err(|_| Errno(libc::EINVAL))? },
+            name_len: if name == 0 {
+                0
+            } else {
+                usize::try_from(name_len).map_err(|_| Errno(libc::EINVAL))?
+            },
             pieces,
             len,
             control: word(&bytes, 32),

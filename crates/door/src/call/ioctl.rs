@@ -25,7 +25,9 @@ impl Door {
         }
         match (request, key) {
             (number::SIOCGIFCONF, _) => self.list_devices(world, call),
-            (FIRST_OF_DEVICES.., _) if request != number::SIOCOUTQNSD => self.device_ioctl(world, call, request),
+            (FIRST_OF_DEVICES.., _) if request != number::SIOCOUTQNSD => {
+                self.device_ioctl(world, call, request)
+            }
             (_, Some(key)) => self.socket_ioctl(world, call, key, request),
             (_, None) => Ok(Answer::Proceed),
         }
@@ -37,7 +39,8 @@ impl Door {
                 let (sock, id) = self.sock(key)?;
                 let unsent = if let Body::Stream(stream) = &sock.body { stream.unsent() } else { 0 };
                 let (ns, _) = world.host(sock.ns);
-                let n = ioctl::queue_length(ns, id, request).unwrap_or(0) + i32::try_from(unsent).unwrap_or(i32::MAX);
+                let n = ioctl::queue_length(ns, id, request).unwrap_or(0)
+                    + i32::try_from(unsent).unwrap_or(i32::MAX);
                 self.write(call, call.args[2], &n.to_ne_bytes())?;
                 DONE
             }

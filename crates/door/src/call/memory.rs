@@ -94,7 +94,13 @@ impl Door {
 
     /// Writes an address as accept(2) and their like do: cut to the room that the length at `len_addr` tells, which
     /// then tells the whole length. Nothing if `addr` is null.
-    pub(crate) fn write_address(&self, call: &Call, addr: u64, len_addr: u64, name: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn write_address(
+        &self,
+        call: &Call,
+        addr: u64,
+        len_addr: u64,
+        name: &[u8],
+    ) -> Result<(), Errno> {
         if addr == 0 {
             return Ok(());
         }

@@ -68,7 +68,11 @@ impl Door {
         let bytes = self.read(call, call.args[1], len)?;
         let Some(netlink) = self.netlink(key) else { return err(libc::EBADF) };
         let port = netlink.free_port;
-        if connect { netlink.state.connect(&bytes, port)? } else { netlink.state.bind(&bytes, port)? }
+        if connect {
+            netlink.state.connect(&bytes, port)?;
+        } else {
+            netlink.state.bind(&bytes, port)?;
+        }
         DONE
     }
 
@@ -164,7 +168,9 @@ impl Door {
         }
         if matches!(number, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) {
             let kind = SockKind { family: Family::Inet, ty: SockType::Raw, protocol: 0 };
-            if let Set::Timeout(which, timeout) = option::set(kind, level, number, bytes, &super::option::NoDevices)? {
+            if let Set::Timeout(which, timeout) =
+                option::set(kind, level, number, bytes, &super::option::NoDevices)?
+            {
                 let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
                 if which == DoorOption::RecvTimeout {
                     sock.recv_timeout = timeout;
@@ -177,7 +183,13 @@ impl Door {
         DONE
     }
 
-    pub(crate) fn getsockopt_netlink(&mut self, key: Key, level: i32, number: i32, room: usize) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn getsockopt_netlink(
+        &mut self,
+        key: Key,
+        level: i32,
+        number: i32,
+        room: usize,
+    ) -> Result<Vec<u8>, Errno> {
         let Some(netlink) = self.netlink(key) else { return err(libc::EBADF) };
         if level == SOL_NETLINK {
             return netlink.state.option(number, room);

@@ -81,7 +81,8 @@ impl Door {
     }
 
     fn answer_with_file(&self, call: &Call, file: BorrowedFd<'_>, flags: i32) -> Outcome {
-        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        let listener =
+            self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         let close_on_exec = flags & libc::O_CLOEXEC != 0;
         seccomp::answer_with_fd(listener.as_fd(), call.id, file, close_on_exec).map_err(os)?;
         Ok(Answer::Sent)

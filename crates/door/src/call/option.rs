@@ -221,7 +221,11 @@ impl Door {
     }
 
     /// What the socket's options ask to be told with each datagram.
-    pub(crate) fn wanted(&mut self, world: &mut dyn World, key: Key) -> Result<netspace_uapi::cmsg::Wanted, Errno> {
+    pub(crate) fn wanted(
+        &mut self,
+        world: &mut dyn World,
+        key: Key,
+    ) -> Result<netspace_uapi::cmsg::Wanted, Errno> {
         let (sock, id) = self.sock(key)?;
         let (ns, t) = world.host(sock.ns);
         Ok(netspace_uapi::cmsg::Wanted::of(sock.kind.family, |name: OptName| -> Option<SockOpt> {

@@ -34,7 +34,11 @@ impl Door {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
         let len = call.len(2);
         let name_len = usize::try_from(call.int(5)).ok().filter(|&n| n <= 128).ok_or(Errno(libc::EINVAL))?;
-        let name = if call.args[4] == 0 || name_len == 0 { None } else { Some(self.read(call, call.args[4], name_len)?) };
+        let name = if call.args[4] == 0 || name_len == 0 {
+            None
+        } else {
+            Some(self.read(call, call.args[4], name_len)?)
+        };
         let pieces = [Remote { addr: call.args[1], len }];
         let outgoing = Outgoing { name, control: Vec::new(), pieces: &pieces, len, flags: call.int(3) };
         self.send(world, call, key, &outgoing)

@@ -51,7 +51,11 @@ impl Door {
         let id = match made {
             Ok(id) => id,
             Err(error) => {
-                self.refuse(call, "socket", format!("family {domain}, type {}, protocol {protocol}", ty & TYPE_MASK));
+                self.refuse(
+                    call,
+                    "socket",
+                    format!("family {domain}, type {}, protocol {protocol}", ty & TYPE_MASK),
+                );
                 return Err(error.into());
             }
         };
@@ -61,7 +65,9 @@ impl Door {
         } else {
             Datagram::new(nonblocking).map(Body::Datagram)
         };
-        let given = made.map_err(os).and_then(|body| self.give(call, kind, Some(id), body, ty & libc::SOCK_CLOEXEC != 0));
+        let given = made
+            .map_err(os)
+            .and_then(|body| self.give(call, kind, Some(id), body, ty & libc::SOCK_CLOEXEC != 0));
         match given {
             Ok(fd) => {
                 self.tell_owner(world, call, id);
@@ -77,7 +83,12 @@ impl Door {
     }
 
     /// Tells the stack whose a socket is, for `ss` and `/proc/net`.
-    pub(crate) fn tell_owner(&mut self, world: &mut dyn World, call: &Call, id: netspace_stack::sock::SockId) {
+    pub(crate) fn tell_owner(
+        &mut self,
+        world: &mut dyn World,
+        call: &Call,
+        id: netspace_stack::sock::SockId,
+    ) {
         let Some(inode) = self.inode(call.ns, id) else { return };
         let uid = crate::procfs::user(call.tid);
         let (ns, _) = world.host(call.ns);
@@ -100,7 +111,8 @@ impl Door {
             _ => return err(libc::EINVAL),
         };
         let inode = socket::inode(inner).map_err(os)?;
-        let listener = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
+        let listener =
+            self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         seccomp::answer_with_fd(listener.as_fd(), call.id, inner, close_on_exec).map_err(os)?;
         self.add_sock(Sock {
             ns: call.ns,

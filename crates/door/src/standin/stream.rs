@@ -245,7 +245,8 @@ impl Stream {
 
     /// Bytes that the program has written and the stack has not yet got.
     pub(crate) fn unsent(&self) -> usize {
-        let waiting = self.outer.as_ref().map_or(0, |outer| socket::available(outer.as_fd()).saturating_sub(1));
+        let waiting =
+            self.outer.as_ref().map_or(0, |outer| socket::available(outer.as_fd()).saturating_sub(1));
         waiting + self.up.as_ref().map_or(0, Bytes::len)
     }
 
@@ -376,7 +377,8 @@ impl Stream {
 
     /// The program has closed its end: tell the stack, as Linux does by reset if bytes were left unread.
     fn close(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
-        let unread = self.outer.as_ref().is_some_and(|outer| socket::take_error(outer.as_fd()) == libc::ECONNRESET);
+        let unread =
+            self.outer.as_ref().is_some_and(|outer| socket::take_error(outer.as_fd()) == libc::ECONNRESET);
         if unread || !self.down.is_empty() {
             let _ = ns.set_option(t, id, SockOpt::Linger(Some(std::time::Duration::ZERO)));
         }

@@ -14,7 +14,6 @@ pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 /// Both directions have ended.
 pub(crate) const HUP: u32 = libc::EPOLLHUP as u32;
 
-
 /// Tell changes, not states.
 pub(crate) const EDGE: u32 = libc::EPOLLET as u32;
 
@@ -59,12 +58,7 @@ impl Epoll {
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
         // SAFETY: EPOLL_CTL_DEL reads no event. A descriptor that is not in the set is no harm.
         unsafe {
-            libc::epoll_ctl(
-                self.0.as_raw_fd(),
-                libc::EPOLL_CTL_DEL,
-                fd.as_raw_fd(),
-                std::ptr::null_mut(),
-            )
+            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut())
         };
     }
 

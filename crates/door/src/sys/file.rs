@@ -49,9 +49,7 @@ pub(crate) fn timer() -> io::Result<OwnedFd> {
 
 /// Sets a timer to fire `ms` milliseconds from now, once; 0 stops it.
 pub(crate) fn set_timer(fd: BorrowedFd<'_>, ms: u32) {
-    let value =
-        libc::timespec { tv_sec: i64::from(ms / 1000) as _, tv_nsec: i64::from(ms % 1000) as i64 as _ };
-    let value = libc::timespec { tv_nsec: value.tv_nsec * 1_000_000, ..value };
+    let value = libc::timespec { tv_sec: i64::from(ms / 1000), tv_nsec: i64::from(ms % 1000) * 1_000_000 };
     let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
     // SAFETY: the kernel reads one itimerspec and is told to write none back.
     unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut()) };
@@ -146,7 +144,8 @@ impl Inotify {
                 return found;
             }
             while rest.len() >= HEADER {
-                let word = |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+                let word =
+                    |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
                 found.push((word(0).cast_signed(), word(4) & libc::IN_CLOSE_WRITE != 0));
                 let len = word(12) as usize;
                 rest = rest.get(HEADER + len..).unwrap_or_default();

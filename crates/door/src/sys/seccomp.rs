@@ -93,7 +93,12 @@ pub(crate) fn install(filter: &[Insn]) -> io::Result<(OwnedFd, bool)> {
     {
         // SAFETY: `program` and the instructions it points to live through the call; the kernel only reads them.
         let fd = unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                std::ptr::from_ref(&program),
+            )
         };
         if let Ok(fd) = libc::c_int::try_from(fd)
             && fd >= 0
@@ -128,7 +133,8 @@ pub(crate) fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
 
 fn respond(listener: BorrowedFd<'_>, response: &Response) -> io::Result<()> {
     // SAFETY: the kernel reads one `struct seccomp_notif_resp`, whose layout `Response` repeats.
-    check(unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND as _, std::ptr::from_ref(response)) }).map(drop)
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND as _, std::ptr::from_ref(response)) })
+        .map(drop)
 }
 
 /// The call returns `val`.

@@ -39,9 +39,7 @@ fn own(fd: RawFd) -> OwnedFd {
 pub(crate) fn pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
     // SAFETY: the kernel writes two descriptors.
-    check(unsafe {
-        libc::socketpair(libc::AF_UNIX, kind.raw() | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
-    })?;
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind.raw() | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) })?;
     Ok((own(fds[0]), own(fds[1])))
 }
 
@@ -68,10 +66,8 @@ pub(crate) fn autobind(fd: BorrowedFd<'_>) -> io::Result<Name> {
 /// Connects to the socket of that name, never waiting.
 pub(crate) fn connect(fd: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     // SAFETY: the kernel reads `name.0.len()` bytes.
-    check(unsafe {
-        libc::connect(fd.as_raw_fd(), name.0.as_ptr().cast(), name.0.len() as libc::socklen_t)
-    })
-    .map(drop)
+    check(unsafe { libc::connect(fd.as_raw_fd(), name.0.as_ptr().cast(), name.0.len() as libc::socklen_t) })
+        .map(drop)
 }
 
 /// A datagram socket has no peer any more (`AF_UNSPEC`).
@@ -95,12 +91,7 @@ pub(crate) fn accept_own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         }
         // SAFETY: null pointers say that the peer's name is not wanted.
         let accepted = own(check(unsafe {
-            libc::accept4(
-                fd.as_raw_fd(),
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                libc::SOCK_CLOEXEC,
-            )
+            libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
         })?);
         if peer_pid(&accepted) == Some(std::process::id()) {
             return Ok(accepted);
@@ -129,12 +120,7 @@ fn peer_pid(fd: &OwnedFd) -> Option<u32> {
 pub(crate) fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads `data`.
     check_size(unsafe {
-        libc::send(
-            fd.as_raw_fd(),
-            data.as_ptr().cast(),
-            data.len(),
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        )
+        libc::send(fd.as_raw_fd(), data.as_ptr().cast(), data.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     })
 }
 

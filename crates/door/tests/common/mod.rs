@@ -136,12 +136,13 @@ impl Lab {
         let next = [self.host.ns.next_timeout(), self.door.next_timeout()].into_iter().flatten().min();
         let now = Instant::from_nanos(self.host.start.elapsed().as_nanos() as u64);
         let wait = next.map_or(50, |at| at.saturating_since(now).as_millis() as i32 + 1).min(50);
-        let mut fds: Vec<_> = vec![rustix::event::PollFd::from_borrowed_fd(
-            self.door.fd(),
-            rustix::event::PollFlags::IN,
-        )];
+        let mut fds: Vec<_> =
+            vec![rustix::event::PollFd::from_borrowed_fd(self.door.fd(), rustix::event::PollFlags::IN)];
         for output in &self.outputs {
-            fds.push(rustix::event::PollFd::from_borrowed_fd(output.pipe.as_fd(), rustix::event::PollFlags::IN));
+            fds.push(rustix::event::PollFd::from_borrowed_fd(
+                output.pipe.as_fd(),
+                rustix::event::PollFlags::IN,
+            ));
         }
         let wait = if busy { 0 } else { wait };
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(wait) * 1_000_000 };
