@@ -322,6 +322,11 @@ impl Netns {
         Ok(())
     }
 
+    /// Whether large segments leave a device whole, for the other end or the link to cut (`ethtool -K … tso on`).
+    pub fn set_offload(&mut self, dev: DevId, on: bool) -> Result<(), SockError> {
+        self.dev.get_mut(dev).map(|d| d.offload = on).ok_or(SockError::NoDevice)
+    }
+
     /// Sets a device's Ethernet address (`ip link set … address`).
     pub fn set_mac(&mut self, t: &mut Turn, dev: DevId, mac: [u8; 6]) -> Result<(), SockError> {
         let device = self.dev.get_mut(dev).ok_or(SockError::NoDevice)?;

@@ -241,3 +241,51 @@ impl<A: Copy + Eq + Hash + Ord> Exceptions<A> {
         all
     }
 }
+
+/// What a decision about a packet that came in was made by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CacheKey<A> {
+    pub(crate) src: A,
+    pub(crate) dst: A,
+    pub(crate) dev: DevId,
+    pub(crate) mark: u32,
+    pub(crate) tos: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot<A, R> {
+    key: CacheKey<A>,
+    generation: u64,
+    route: R,
+}
+
+/// The last decisions about packets that came in, so that a flow's packets do not each walk the tables. A change of any
+/// route, address, device or sysctl makes all of them stale.
+#[derive(Debug)]
+pub(crate) struct RouteCache<A, R> {
+    /// Empty until the first decision: a namespace that never receives pays nothing.
+    slots: Vec<Option<Slot<A, R>>>,
+}
+
+impl<A: Copy + Eq, R: Copy> RouteCache<A, R> {
+    const SLOTS: usize = 64;
+
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new() }
+    }
+
+    /// The decision made before, if it still holds.
+    #[inline]
+    pub(crate) fn get(&self, hash: u32, key: &CacheKey<A>, generation: u64) -> Option<R> {
+        let slot = self.slots.get(hash as usize % Self::SLOTS)?.as_ref()?;
+        (slot.generation == generation && slot.key == *key).then_some(slot.route)
+    }
+
+    /// Keeps a decision.
+    pub(crate) fn put(&mut self, hash: u32, key: CacheKey<A>, generation: u64, route: R) {
+        if self.slots.is_empty() {
+            self.slots.resize_with(Self::SLOTS, || None);
+        }
+        self.slots[hash as usize % Self::SLOTS] = Some(Slot { key, generation, route });
+    }
+}

@@ -24,7 +24,7 @@ use std::net::Ipv4Addr;
 use foldhash::fast::FixedState;
 use netspace_base::Rng;
 
-use crate::route::Exceptions;
+use crate::route::{Exceptions, RouteCache};
 use reassemble::Reassembly4;
 
 pub(crate) use route::route_out;
@@ -35,6 +35,7 @@ pub(crate) use send::{send, send_with_header};
 pub(crate) struct Ip {
     pub(crate) reassembly: Reassembly4,
     pub(crate) exceptions: Exceptions<Ipv4Addr>,
+    pub(crate) routes_in: RouteCache<Ipv4Addr, route::RouteIn>,
     idents: Box<[u16; 256]>,
     hash: FixedState,
 }
@@ -46,6 +47,7 @@ impl Ip {
         Self {
             reassembly: Reassembly4::new(rng.u64()),
             exceptions: Exceptions::new(rng.u64()),
+            routes_in: RouteCache::new(),
             idents,
             hash: FixedState::with_seed(rng.u64()),
         }

@@ -6,7 +6,7 @@ use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::WireError;
 use netspace_wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Repr};
 
-use super::route::{Refusal, RouteIn, route_in};
+use super::route::{Refusal, RouteIn, route_in_cached};
 use crate::icmp::{self, Error};
 use crate::l4::{Arrival, Cast};
 use crate::snmp::Counter;
@@ -36,7 +36,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if ip.options.source_route_pending() && !accepts_source_route(ns, &pkt) {
         return Err(Stop::Drop(pkt, DropReason::IpOptions));
     }
-    let route = route_in(ns, t.now, &pkt, &ip);
+    let route = route_in_cached(ns, t.now, &pkt, &ip);
     t.trace.with(t.now, ns.id, Point::RouteIn, &pkt, || match route {
         Ok(RouteIn::Forward { via, dev, .. }) => Detail::Route { via: via.into(), dev },
         _ => Detail::None,

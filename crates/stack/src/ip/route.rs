@@ -9,6 +9,7 @@ use netspace_wire::ipv4::Ipv4Repr;
 use super::addr::{is_local, select_source};
 use crate::dev::Devices;
 use crate::icmp::Error;
+use crate::route::CacheKey;
 use crate::sock::SockError;
 use crate::{Netns, RouteKind, RouteOut, RouteQuery};
 
@@ -49,17 +50,44 @@ fn usable(
     (device.is_up() && carrier && wanted && route.expires.is_none_or(|at| now < at)).then_some(0)
 }
 
-/// Decides about a packet that came in (RFC 1812 §5.2.3, Linux's `ip_route_input_slow`).
-pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<RouteIn, Refusal> {
+/// The decision about a packet that came in: the one made for the packet before it, if that was of the same flow.
+pub(crate) fn route_in_cached(
+    ns: &mut Netns,
+    now: Instant,
+    pkt: &Pkt,
+    ip: &Ipv4Repr,
+) -> Result<RouteIn, Refusal> {
+    if pkt.pkt_type != PktType::Host {
+        return route_in(ns, now, pkt, ip).map(|(route, _)| route);
+    }
+    let key = CacheKey { src: ip.src, dst: ip.dst, dev: pkt.dev, mark: pkt.mark, tos: ip.tos & 0x1c };
+    let hash = flow_hash(ip.src, ip.dst);
+    if let Some(route) = ns.ip.routes_in.get(hash, &key, ns.route_generation) {
+        return Ok(route);
+    }
+    let (route, lasting) = route_in(ns, now, pkt, ip)?;
+    if lasting && route != RouteIn::Multicast {
+        ns.ip.routes_in.put(hash, key, ns.route_generation, route);
+    }
+    Ok(route)
+}
+
+/// Decides about a packet that came in (RFC 1812 §5.2.3, Linux's `ip_route_input_slow`), and tells whether the decision
+/// lasts until the tables change.
+fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(RouteIn, bool), Refusal> {
     let Some(device) = ns.dev.get(pkt.dev) else { return Err(silently(DropReason::DevDown)) };
     let looped = pkt.pkt_type == PktType::Loopback || device.is_loopback();
     check_addresses(ns, pkt.dev, ip, looped)?;
     if ip.dst.is_multicast() {
         let member = looped || device.groups4.is_member(ip.dst) || device.allmulti > 0;
-        return if member { Ok(RouteIn::Multicast) } else { Err(silently(DropReason::GroupNotJoined)) };
+        return if member {
+            Ok((RouteIn::Multicast, false))
+        } else {
+            Err(silently(DropReason::GroupNotJoined))
+        };
     }
     if ip.dst.is_broadcast() || (ip.dst.is_unspecified() && ip.src.is_unspecified()) {
-        return Ok(RouteIn::Broadcast);
+        return Ok((RouteIn::Broadcast, false));
     }
     let query = Query {
         src: Some(ip.src),
@@ -81,8 +109,8 @@ pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Re
         check_reverse_path(ns, now, pkt, ip)?;
     }
     match route.kind {
-        Kind::Local | Kind::Anycast => Ok(RouteIn::Local),
-        Kind::Broadcast => Ok(RouteIn::Broadcast),
+        Kind::Local | Kind::Anycast => Ok((RouteIn::Local, true)),
+        Kind::Broadcast => Ok((RouteIn::Broadcast, true)),
         _ if !forwarding => Err(silently(DropReason::ForwardingOff)),
         Kind::Blackhole => Err(silently(DropReason::RouteProhibited)),
         Kind::Unreachable => Err(Refusal(DropReason::RouteProhibited, Some(Error::HostUnreachable))),
@@ -91,7 +119,8 @@ pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Re
         Kind::Unicast | Kind::Multicast => {
             let dev_mtu = ns.dev.get(hop.dev).map_or(0, |d| d.mtu);
             let mtu = route.mtu.map_or(dev_mtu, |m| m.min(dev_mtu));
-            Ok(RouteIn::Forward { via: hop.via.unwrap_or(ip.dst), dev: hop.dev, mtu })
+            let lasting = route.expires.is_none();
+            Ok((RouteIn::Forward { via: hop.via.unwrap_or(ip.dst), dev: hop.dev, mtu }, lasting))
         }
     }
 }

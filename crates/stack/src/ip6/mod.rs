@@ -27,7 +27,7 @@ use std::net::Ipv6Addr;
 
 use netspace_base::{DevId, Rng, TimerId};
 
-use crate::route::Exceptions;
+use crate::route::{Exceptions, RouteCache};
 use crate::{Netns, Turn};
 use reassemble::Reassembly6;
 
@@ -39,6 +39,7 @@ pub(crate) use send::{send, send_with_header};
 pub(crate) struct Ip6 {
     pub(crate) reassembly: Reassembly6,
     pub(crate) exceptions: Exceptions<Ipv6Addr>,
+    pub(crate) routes_in: RouteCache<Ipv6Addr, route::RouteIn>,
     /// When the first learnt address or route runs out.
     pub(crate) lifetimes: Option<TimerId>,
     /// Makes stable interface identifiers (RFC 7217).
@@ -51,6 +52,7 @@ impl Ip6 {
         Self {
             reassembly: Reassembly6::new(rng.u64()),
             exceptions: Exceptions::new(rng.u64()),
+            routes_in: RouteCache::new(),
             lifetimes: None,
             stable_secret: rng.u64(),
             next_ident: rng.u32(),

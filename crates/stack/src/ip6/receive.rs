@@ -4,7 +4,7 @@ use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 use netspace_wire::protocol;
 
-use super::route::{Refusal, RouteIn, route_in};
+use super::route::{Refusal, RouteIn, route_in_cached};
 use crate::icmp;
 use crate::l4::Cast;
 use crate::snmp::Counter;
@@ -37,7 +37,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if group_frame && !ip.dst.is_multicast() && drops_unicast_in_group_frames(ns, &pkt) {
         return Err(Stop::Drop(pkt, DropReason::IpDestInvalid));
     }
-    let route = route_in(ns, t.now, &pkt, &ip);
+    let route = route_in_cached(ns, t.now, &pkt, &ip);
     t.trace.with(t.now, ns.id, Point::RouteIn, &pkt, || match route {
         Ok(RouteIn::Forward { via, dev, .. }) => Detail::Route { via: via.into(), dev },
         _ => Detail::None,

@@ -11,6 +11,7 @@ use super::addr::select_source;
 use crate::dev::Devices;
 use crate::icmp::Error;
 use crate::neigh::NeighState;
+use crate::route::CacheKey;
 use crate::sock::SockError;
 use crate::{Netns, RouteKind, RouteOut, RouteQuery};
 
@@ -61,14 +62,40 @@ fn score(
     Some(reachable * 4 + i32::from(route.preference))
 }
 
-/// Decides about a packet that came in.
-pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Result<RouteIn, Refusal> {
+/// The decision about a packet that came in: the one made for the packet before it, if that was of the same flow.
+pub(crate) fn route_in_cached(
+    ns: &mut Netns,
+    now: Instant,
+    pkt: &Pkt,
+    ip: &Ipv6Repr,
+) -> Result<RouteIn, Refusal> {
+    if pkt.pkt_type != PktType::Host {
+        return route_in(ns, now, pkt, ip).map(|(route, _)| route);
+    }
+    let key = CacheKey { src: ip.src, dst: ip.dst, dev: pkt.dev, mark: pkt.mark, tos: 0 };
+    let hash = flow_hash(ip.src, ip.dst, 0);
+    if let Some(route) = ns.ip6.routes_in.get(hash, &key, ns.route_generation) {
+        return Ok(route);
+    }
+    let (route, lasting) = route_in(ns, now, pkt, ip)?;
+    if lasting && route != RouteIn::Multicast {
+        ns.ip6.routes_in.put(hash, key, ns.route_generation, route);
+    }
+    Ok(route)
+}
+
+/// Decides about a packet that came in, and tells whether the decision lasts until the tables change.
+fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Result<(RouteIn, bool), Refusal> {
     let Some(device) = ns.dev.get(pkt.dev) else { return Err(silently(DropReason::DevDown)) };
     let looped = pkt.pkt_type == PktType::Loopback || device.is_loopback();
     check_addresses(ip, looped)?;
     if ip.dst.is_multicast() {
         let member = looped || device.groups6.is_member(ip.dst) || device.allmulti > 0;
-        return if member { Ok(RouteIn::Multicast) } else { Err(silently(DropReason::GroupNotJoined)) };
+        return if member {
+            Ok((RouteIn::Multicast, false))
+        } else {
+            Err(silently(DropReason::GroupNotJoined))
+        };
     }
     // A link-local destination is one of the link that the packet came by.
     let link = ip.dst.is_unicast_link_local() && !looped;
@@ -77,7 +104,7 @@ pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Re
         src: Some(ip.src),
         iif: pkt.dev,
         mark: pkt.mark,
-        hash: flow_hash(ip.src, ip.dst, ip.flow_label),
+        hash: flow_hash(ip.src, ip.dst, 0),
         ..Query::to(ip.dst)
     };
     let forwarding = ns.sysctl.all6.forwarding != 0;
@@ -93,7 +120,7 @@ pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Re
         });
     };
     match route.kind {
-        Kind::Local | Kind::Anycast => Ok(RouteIn::Local),
+        Kind::Local | Kind::Anycast => Ok((RouteIn::Local, true)),
         _ if !forwarding || link => Err(silently(DropReason::ForwardingOff)),
         Kind::Blackhole => Err(silently(DropReason::RouteProhibited)),
         Kind::Unreachable | Kind::Broadcast => {
@@ -104,7 +131,9 @@ pub(crate) fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Re
         Kind::Unicast | Kind::Multicast => {
             let dev_mtu = ns.dev.get(hop.dev).map_or(0, crate::dev::Device::mtu6);
             let mtu = route.mtu.map_or(dev_mtu, |m| m.min(dev_mtu));
-            Ok(RouteIn::Forward { via: hop.via.unwrap_or(ip.dst), dev: hop.dev, mtu })
+            // Among advertised routers the choice changes with what is known about them.
+            let lasting = route.expires.is_none() && route.protocol != protocol::RA;
+            Ok((RouteIn::Forward { via: hop.via.unwrap_or(ip.dst), dev: hop.dev, mtu }, lasting))
         }
     }
 }
@@ -128,7 +157,7 @@ fn check_addresses(ip: &Ipv6Repr, looped: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A hash of addresses and flow label (RFC 6438): flows take the same of several ways.
+/// A hash of the addresses: flows between the same hosts take the same of several ways.
 fn flow_hash(src: Ipv6Addr, dst: Ipv6Addr, label: u32) -> u32 {
     let mixed = (src.to_bits() ^ dst.to_bits().rotate_left(32)) ^ u128::from(label) << 40;
     let folded = (mixed >> 64) as u64 ^ mixed as u64;
