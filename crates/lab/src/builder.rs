@@ -135,7 +135,11 @@ impl LabBuilder {
         let plan = if diagnostics.has_errors() { None } else { plan::plan(&self.lab, &mut diagnostics) };
         let mut errors = self.errors;
         errors.extend(
-            diagnostics.list.iter().filter(|d| d.severity == crate::file::Severity::Error).map(|d| d.message.clone()),
+            diagnostics
+                .list
+                .iter()
+                .filter(|d| d.severity == crate::file::Severity::Error)
+                .map(|d| d.message.clone()),
         );
         plan.filter(|_| errors.is_empty()).ok_or_else(|| BadLab(errors.join("\n")))
     }

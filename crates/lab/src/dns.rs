@@ -6,7 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::rdata::{A, AAAA, NS, OPT, PTR, RData, SOA};
-use simple_dns::{CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
+use simple_dns::{
+    CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE,
+};
 
 use crate::names::Names;
 
@@ -145,13 +147,17 @@ fn zone_of(names: &Names, name: &str) -> String {
             return zone.to_owned();
         }
     }
-    if name == names.domain || name.ends_with(&format!(".{}", names.domain)) { names.domain.clone() } else { ".".into() }
+    if name == names.domain || name.ends_with(&format!(".{}", names.domain)) {
+        names.domain.clone()
+    } else {
+        ".".into()
+    }
 }
 
 fn is_reverse_branch(name: &str) -> bool {
-    ["in-addr.arpa", "ip6.arpa"].iter().any(|zone| {
-        name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
+    ["in-addr.arpa", "ip6.arpa"]
+        .iter()
+        .any(|zone| name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 /// `5.1.0.10.in-addr.arpa` (RFC 1035 §3.5), or 32 nibbles under `ip6.arpa` (RFC 3596 §2.5).
@@ -256,7 +262,8 @@ mod tests {
     use crate::plan;
 
     fn names() -> Names {
-        let text = "hosts: {client: {}, server: {}}\nrouters: {gw: {}}\nlinks: [client -- gw, gw -- server]\n";
+        let text =
+            "hosts: {client: {}, server: {}}\nrouters: {gw: {}}\nlinks: [client -- gw, gw -- server]\n";
         let (lab, mut warnings) = file::load(text, "t.yaml").expect("valid");
         Names::of(&plan::plan(&lab, &mut warnings).expect("a plan"))
     }

@@ -11,6 +11,6 @@ pub mod dns;
 pub mod file;
 pub mod names;
 pub mod plan;
+pub mod run;
 pub mod views;
 pub mod world;
-pub mod run;

@@ -29,12 +29,36 @@ fn refused(text: &str, line: usize, column: usize, message: &str, help: &str) {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_known_one() {
-    refused("hosts: {a: {}, b: {}}\nlink:\n  - a -- b\n", 2, 1, "a lab has no `link`", "did you mean `links`?");
+    refused(
+        "hosts: {a: {}, b: {}}\nlink:\n  - a -- b\n",
+        2,
+        1,
+        "a lab has no `link`",
+        "did you mean `links`?",
+    );
     refused("hosts:\n  a:\n    runs: true\n", 3, 5, "a host has no `runs`", "did you mean `run`?");
-    refused("hosts: {a: {}, b: {}}\nlinks:\n  - a -- b {dealy: 1ms}\n", 3, 13, "a link has no `dealy`", "`delay`");
+    refused(
+        "hosts: {a: {}, b: {}}\nlinks:\n  - a -- b {dealy: 1ms}\n",
+        3,
+        13,
+        "a link has no `dealy`",
+        "`delay`",
+    );
     refused("hosts: {a: {}, b: {}}\nlinks:\n  - a -- b {latency: 1ms}\n", 3, 13, "no `latency`", "`delay`");
-    refused("hosts: {a: {}}\nchecks:\n  - {on: a, run: x, timout: 1s}\n", 3, 21, "a check has no `timout`", "`timeout`");
-    refused("hosts: {a: {colour: red}}\n", 1, 13, "a host has no `colour`", "known here: addresses, mac, mtu");
+    refused(
+        "hosts: {a: {}}\nchecks:\n  - {on: a, run: x, timout: 1s}\n",
+        3,
+        21,
+        "a check has no `timout`",
+        "`timeout`",
+    );
+    refused(
+        "hosts: {a: {colour: red}}\n",
+        1,
+        13,
+        "a host has no `colour`",
+        "known here: addresses, mac, mtu",
+    );
     refused("hosts: {a: {}}\nrouters: {r: {hub: true}}\n", 2, 15, "a router has no `hub`", "run");
 }
 
@@ -96,12 +120,26 @@ fn sizes_are_possible() {
 #[test]
 fn addresses_fit_together() {
     let pair = |a: &str, b: &str| {
-        format!("hosts:\n  a: {{addresses: {a}}}\n  b: {{addresses: {b}}}\n  c: {{}}\nlinks:\n  - a -- c\n  - b -- c\n")
+        format!(
+            "hosts:\n  a: {{addresses: {a}}}\n  b: {{addresses: {b}}}\n  c: {{}}\nlinks:\n  - a -- c\n  - b -- c\n"
+        )
     };
-    refused(&pair("10.0.0.300/24", "10.1.0.1/24"), 2, 18, "`10.0.0.300/24` is not an IP address", "10.0.1.5/24");
+    refused(
+        &pair("10.0.0.300/24", "10.1.0.1/24"),
+        2,
+        18,
+        "`10.0.0.300/24` is not an IP address",
+        "10.0.1.5/24",
+    );
     refused(&pair("10.0.0.5/33", "10.1.0.1/24"), 2, 18, "prefix length must be 1 to 32", "10.0.0.5/24");
     refused(&pair("10.0.0.5/24", "10.0.0.5/24"), 3, 18, "10.0.0.5 is given twice", "");
-    refused(&pair("10.0.0.5/24", "10.0.0.9/16"), 3, 18, "10.0.0.0/16 overlaps 10.0.0.0/24 on another segment", "its own");
+    refused(
+        &pair("10.0.0.5/24", "10.0.0.9/16"),
+        3,
+        18,
+        "10.0.0.0/16 overlaps 10.0.0.0/24 on another segment",
+        "its own",
+    );
     refused(&pair("10.0.0.0/24", "10.1.0.1/24"), 2, 18, "means the network itself", "`10.0.0.1/24`");
     refused(&pair("10.0.0.255/24", "10.1.0.1/24"), 2, 18, "everybody on the network", "`10.0.0.1/24`");
     refused(&pair("127.0.0.5/8", "10.1.0.1/24"), 2, 18, "cannot be a host's address", "");
@@ -115,14 +153,40 @@ fn addresses_fit_together() {
 #[test]
 fn routes_lead_somewhere() {
     let host = |route: &str| {
-        format!("hosts: {{b: {{}}}}\nrouters:\n  r:\n    routes: [{{{route}}}]\n  q: {{}}\nlinks: [r -- q, q -- b]\n")
+        format!(
+            "hosts: {{b: {{}}}}\nrouters:\n  r:\n    routes: [{{{route}}}]\n  q: {{}}\nlinks: [r -- q, q -- b]\n"
+        )
     };
-    refused(&host("to: 10.9.0.5/16, via: q"), 4, 19, "bits set behind its prefix", "did you mean `10.9.0.0/16`?");
+    refused(
+        &host("to: 10.9.0.5/16, via: q"),
+        4,
+        19,
+        "bits set behind its prefix",
+        "did you mean `10.9.0.0/16`?",
+    );
     refused(&host("to: 10.9.0.0/16"), 4, 14, "neither `via` nor `dev`", "via: 10.0.1.2");
-    refused(&host("to: 10.9.0.0/16, via: b"), 4, 37, "cannot reach the next hop b directly", "10.0.1.0/24 (eth0)");
+    refused(
+        &host("to: 10.9.0.0/16, via: b"),
+        4,
+        37,
+        "cannot reach the next hop b directly",
+        "10.0.1.0/24 (eth0)",
+    );
     refused(&host("to: 10.9.0.0/16, via: rou"), 4, 37, "no node `rou`", "");
-    refused(&host("to: 10.9.0.0/16, dev: eth7"), 4, 37, "`r` has no interface `eth7`", "did you mean `eth0`?");
-    refused("hosts: {a: {gateway: 10.7.0.1}, b: {}}\nlinks: [a -- b]\n", 1, 22, "cannot reach the next hop 10.7.0.1", "eth0");
+    refused(
+        &host("to: 10.9.0.0/16, dev: eth7"),
+        4,
+        37,
+        "`r` has no interface `eth7`",
+        "did you mean `eth0`?",
+    );
+    refused(
+        "hosts: {a: {gateway: 10.7.0.1}, b: {}}\nlinks: [a -- b]\n",
+        1,
+        22,
+        "cannot reach the next hop 10.7.0.1",
+        "eth0",
+    );
 }
 
 #[test]

@@ -156,7 +156,9 @@ fn links_change_while_frames_are_under_way() {
     assert!(world.ledger().dropped(DropReason::LinkLoss) > 0);
     let error = world.set_link(link, None, "dealy 5ms").unwrap_err().to_string();
     assert!(error.contains("did you mean `delay`?"), "{error}");
-    for (name, words) in [("gw--srver", "did you mean `server`?"), ("client--server", "client has client--lan")] {
+    for (name, words) in
+        [("gw--srver", "did you mean `server`?"), ("client--server", "client has client--lan")]
+    {
         let error = world.find_link(name).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
@@ -193,7 +195,8 @@ fn a_thousand_hosts_start_fast() {
         "hosts: {'h[1-1000]': {}}\nswitches: {core: {}, 's[1-20]': {}}\nlinks:\n  - s[1-20] -- core\n  \
          - h[1-50] -- s1\n  - h[51-500] -- s2\n  - h[501-1000] -- s3\n",
     );
-    let mut world = World::from_plan(plan, None, netspace_lab::world::Clock::virtual_time()).expect("a world");
+    let mut world =
+        World::from_plan(plan, None, netspace_lab::world::Clock::virtual_time()).expect("a world");
     let h1000 = address(&world, "h1000", "h1", true);
     ping(&mut world, "h1", h1000, SECOND).expect("an answer");
 }

@@ -51,7 +51,8 @@ fn plans_hold_together() {
         let interfaces = || plan.nodes.iter().flat_map(|n| &n.interfaces);
         let macs: BTreeSet<_> = interfaces().map(|i| i.mac).collect();
         assert_eq!(macs.len(), interfaces().count());
-        let addresses: Vec<IpAddr> = interfaces().flat_map(|i| i.all_addresses()).map(|n| n.addr()).collect();
+        let addresses: Vec<IpAddr> =
+            interfaces().flat_map(plan::Interface::all_addresses).map(|n| n.addr()).collect();
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
         for node in plan.nodes.iter().filter(|n| !n.kind.is_switch()) {
             let number = plan.node(&node.name).expect("it is there");
@@ -73,7 +74,8 @@ fn reaches(plan: &Plan, mut node: usize, addr: IpAddr) -> bool {
         let routes = plan.nodes[node].routes.iter().filter(|r| r.to.contains(&addr));
         let best = routes.max_by_key(|r| (r.to.prefix_len(), std::cmp::Reverse(r.metric)));
         let Some(via) = best.and_then(|r| r.via) else { return false };
-        let owner = |n: &plan::PlanNode| n.interfaces.iter().any(|i| i.all_addresses().any(|a| a.addr() == via));
+        let owner =
+            |n: &plan::PlanNode| n.interfaces.iter().any(|i| i.all_addresses().any(|a| a.addr() == via));
         let Some(next) = plan.nodes.iter().position(owner) else { return false };
         node = next;
     }
@@ -109,4 +111,11 @@ links:
     assert_eq!(shown("b"), ["192.168.7.10/24"]);
     assert_eq!(shown("c"), ["192.168.7.11/24", "fd77::ff:fe03:0/64"], "SLAAC makes it of prefix and MAC");
     assert!(interface("r").advertises, "c waits for advertisements");
+}
+
+/// Editors read it: `# yaml-language-server: $schema=lab.schema.json`.
+#[test]
+fn the_schema_beside_the_examples_is_current() {
+    let schema = format!("{}\n", serde_json::to_string_pretty(&file::schema()).expect("JSON"));
+    snapshot("../../../../examples/lab.schema.json", &schema);
 }

@@ -120,7 +120,9 @@ fn link_mtu(lab: &LabFile, link: &Link, out: &mut Diagnostics) {
 fn settings(link: &Link, out: &mut Diagnostics) {
     for end in &link.ends {
         if let Err(error) = link.settings.merged(end.towards).impairment().check() {
-            out.push(Diagnostic::error(&link.span, error.to_string()).help("write a `delay` that is large enough"));
+            out.push(
+                Diagnostic::error(&link.span, error.to_string()).help("write a `delay` that is large enough"),
+            );
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Diagnostic {
     /// What to do about it.
     pub help: Option<String>,
     /// Another place that has to do with it (the first of two equal names), and words for it.
-    pub other: Option<(Range<usize>, String)>,
+    pub other: Option<Box<(Range<usize>, String)>>,
 }
 
 impl Diagnostic {
@@ -71,7 +71,7 @@ impl Diagnostic {
 
     /// Adds another place that has to do with it.
     pub fn other(mut self, span: &Range<usize>, words: impl Into<String>) -> Self {
-        self.other = Some((span.clone(), words.into()));
+        self.other = Some(Box::new((span.clone(), words.into())));
         self
     }
 }
@@ -178,7 +178,7 @@ impl Diagnostics {
             primary = primary.label(&*d.label);
         }
         let mut snippet = Snippet::source(&*self.text).path(&*self.name).annotation(primary);
-        if let Some((span, words)) = &d.other {
+        if let Some((span, words)) = d.other.as_deref() {
             snippet = snippet.annotation(AnnotationKind::Context.span(self.clip(span)).label(&**words));
         }
         let mut group = level.primary_title(&*d.message).element(snippet);

@@ -55,7 +55,9 @@ fn by_unit(what: &str, text: &str, units: &[(&str, f64)], example: &str) -> Pars
         .find(|n| n.to_lowercase() == lower)
         .copied()
         .or_else(|| super::suggest::nearest(unit, names.iter().copied()))
-        .or_else(|| names.iter().copied().filter(|n| lower.starts_with(&n.to_lowercase())).max_by_key(|n| n.len()));
+        .or_else(|| {
+            names.iter().copied().filter(|n| lower.starts_with(&n.to_lowercase())).max_by_key(|n| n.len())
+        });
     let help = match near {
         Some(near) => format!("did you mean `{}{near}`?", text.trim().trim_end_matches(unit).trim_end()),
         None => format!("units of {}: {}", what.trim_start_matches("a "), names.join(", ")),

@@ -44,9 +44,12 @@ impl<'n> Fields<'n> {
                 out.push(d.label("again here").other(&first.span, "first here"));
                 continue;
             }
-            if !self.known.contains(&key.text.as_str())
-                && !(self.what == "a lab" && key.text.starts_with("x-"))
-            {
+            // Keys that start with `x-` hold anchors for the rest of the file.
+            let is_extension = self.what == "a lab" && key.text.starts_with("x-");
+            if is_extension {
+                continue;
+            }
+            if !self.known.contains(&key.text.as_str()) {
                 let d = Diagnostic::error(&key.span, format!("{} has no `{}`", self.what, key.text));
                 let help = suggest::did_you_mean(&key.text, self.known.iter().copied());
                 out.push(d.label("unknown key").maybe_help(help));

@@ -72,9 +72,16 @@ fn subnets_of_explicit(plan: &mut Plan, explicit: &mut [Explicit], out: &mut Dia
                 continue;
             }
             if let Some((other, n, span)) = known.iter().find(|(_, n, _)| overlap(n, &net)) {
-                let words = if *other == segment { "a different length on the same segment" } else { "on another segment" };
+                let words = if *other == segment {
+                    "a different length on the same segment"
+                } else {
+                    "on another segment"
+                };
                 let d = Diagnostic::error(&e.span, format!("the subnet {net} overlaps {n} {words}"));
-                out.push(d.other(span, "first used here").help("give each segment a subnet of its own, all ends alike"));
+                out.push(
+                    d.other(span, "first used here")
+                        .help("give each segment a subnet of its own, all ends alike"),
+                );
             }
             known.push((segment, net, e.span.clone()));
             match net {
@@ -112,7 +119,13 @@ fn subnets_of_rest(lab: &LabFile, plan: &mut Plan, out: &mut Diagnostics) {
 }
 
 /// Numbers the stations of one segment: routers from 1, hosts from 10, in the order of the file.
-fn number_stations(lab: &LabFile, plan: &mut Plan, segment: usize, taken: &BTreeSet<IpAddr>, out: &mut Diagnostics) {
+fn number_stations(
+    lab: &LabFile,
+    plan: &mut Plan,
+    segment: usize,
+    taken: &BTreeSet<IpAddr>,
+    out: &mut Diagnostics,
+) {
     let (v4, v6) = (plan.segments[segment].v4, plan.segments[segment].v6);
     let mut members = plan.segments[segment].members.clone();
     members.sort_unstable();
@@ -133,8 +146,13 @@ fn number_stations(lab: &LabFile, plan: &mut Plan, segment: usize, taken: &BTree
         if lab.nodes[node].v6 == V6Mode::Auto {
             planned.slaac = v6.filter(|_| has_router).map(|net| slaac(&net, planned.mac.0));
             if !has_router || router {
-                let d = Diagnostic::error(&lab.nodes[node].span, format!("`{}` cannot get its IPv6 address by itself", lab.nodes[node].name));
-                out.push(d.help("`ipv6: auto` is for hosts with a router on their segment: leave it out here"));
+                let d = Diagnostic::error(
+                    &lab.nodes[node].span,
+                    format!("`{}` cannot get its IPv6 address by itself", lab.nodes[node].name),
+                );
+                out.push(
+                    d.help("`ipv6: auto` is for hosts with a router on their segment: leave it out here"),
+                );
             }
         }
     }
@@ -166,7 +184,10 @@ fn number_one(
         let v6 = wants6.map(|net| (net, station6(&net, next)));
         next += 1;
         if let Some((net, None)) = v4 {
-            let d = Diagnostic::error(&lab.nodes[node].span, format!("the subnet {net} has no address left for `{}`", lab.nodes[node].name));
+            let d = Diagnostic::error(
+                &lab.nodes[node].span,
+                format!("the subnet {net} has no address left for `{}`", lab.nodes[node].name),
+            );
             out.push(d.help("write a shorter prefix length on the segment's explicit addresses"));
             return next;
         }

@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 
 use crate::file::NodeKind;
 
-use super::types::{Plan, PlanLink};
+use super::types::{Interface, Plan, PlanLink};
 
 /// The lab in Graphviz's language.
 pub fn dot(plan: &Plan) -> String {
-    let mut out = format!("graph \"{}\" {{\n  layout=neato; overlap=false; splines=true;\n  node [fontname=sans];\n", plan.name);
+    let mut out = format!(
+        "graph \"{}\" {{\n  layout=neato; overlap=false; splines=true;\n  node [fontname=sans];\n",
+        plan.name
+    );
     for (n, node) in plan.nodes.iter().enumerate() {
         let shape = match node.kind {
             NodeKind::Host => "box",
@@ -85,8 +88,12 @@ impl Drawing<'_> {
         match planned.kind {
             NodeKind::Switch { .. } => format!("[{}] {}", planned.name, planned.kind.word()),
             kind => {
-                let addresses: Vec<String> =
-                    planned.interfaces.iter().flat_map(|i| i.all_addresses()).map(|a| a.to_string()).collect();
+                let addresses: Vec<String> = planned
+                    .interfaces
+                    .iter()
+                    .flat_map(Interface::all_addresses)
+                    .map(|a| a.to_string())
+                    .collect();
                 let word = if kind == NodeKind::Router { " router" } else { "" };
                 format!("{}{word} {}", planned.name, addresses.join(" ")).trim_end().to_owned()
             }
@@ -121,7 +128,11 @@ impl Drawing<'_> {
                 let _ = writeln!(self.out, "{indent}{branch} {name}{words} ─ {title}");
                 self.children(to, &format!("{indent}{below}"));
             } else {
-                let _ = writeln!(self.out, "{indent}{branch} {name}{words} ─ {} (drawn above)", self.plan.nodes[to].name);
+                let _ = writeln!(
+                    self.out,
+                    "{indent}{branch} {name}{words} ─ {} (drawn above)",
+                    self.plan.nodes[to].name
+                );
             }
         }
     }

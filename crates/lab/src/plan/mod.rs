@@ -15,7 +15,7 @@ mod types;
 
 pub use graph::{dot, text as graph_text};
 pub use show::{json, table};
-pub use types::{bridge_mac, Interface, MacText, Plan, PlanLink, PlanNode, PlanRoute, Segment};
+pub use types::{Interface, MacText, Plan, PlanLink, PlanNode, PlanRoute, Segment, bridge_mac};
 
 use crate::file::{Diagnostics, LabFile};
 

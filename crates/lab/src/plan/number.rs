@@ -37,7 +37,8 @@ impl Subnets {
             let len = 32 - needed.trailing_zeros() as u8;
             let v4 = Ipv4Net::new(Ipv4Addr::from(start), len).ok()?;
             let v6 = v6_of((start >> 8) & 0xffff);
-            if !self.taken4.iter().any(|t| overlap4(t, &v4)) && !self.taken6.iter().any(|t| overlap6(t, &v6)) {
+            if !self.taken4.iter().any(|t| overlap4(t, &v4)) && !self.taken6.iter().any(|t| overlap6(t, &v6))
+            {
                 return Some((v4, v6));
             }
         }

@@ -102,7 +102,10 @@ fn next_hop(number: usize, text: &str, v4: bool, plan: &Plan) -> Result<FirstHop
     let none: Span = 0..0;
     if let Ok(addr) = text.parse::<IpAddr>() {
         if addr.is_ipv4() != v4 {
-            return Err(Diagnostic::error(&none, format!("the next hop {addr} is not of the destination's family")));
+            return Err(Diagnostic::error(
+                &none,
+                format!("the next hop {addr} is not of the destination's family"),
+            ));
         }
         let interface = interface_towards(plan, number, addr);
         return interface.map(|i| (i, addr)).ok_or_else(|| not_on_link(plan, number, text, &none));
@@ -129,7 +132,10 @@ fn not_on_link(plan: &Plan, number: usize, hop: &str, span: &Span) -> Diagnostic
 }
 
 fn interface_towards(plan: &Plan, number: usize, addr: IpAddr) -> Option<usize> {
-    plan.nodes[number].interfaces.iter().position(|i| i.all_addresses().any(|net| net.contains(&addr) && net.addr() != addr))
+    plan.nodes[number]
+        .interfaces
+        .iter()
+        .position(|i| i.all_addresses().any(|net| net.contains(&addr) && net.addr() != addr))
 }
 
 fn default_route(v4: bool) -> IpNet {
@@ -137,7 +143,15 @@ fn default_route(v4: bool) -> IpNet {
     IpNet::new_assert(any, 0)
 }
 
-fn push(plan: &mut Plan, n: usize, to: IpNet, via: Option<IpAddr>, interface: usize, metric: u32, explicit: bool) {
+fn push(
+    plan: &mut Plan,
+    n: usize,
+    to: IpNet,
+    via: Option<IpAddr>,
+    interface: usize,
+    metric: u32,
+    explicit: bool,
+) {
     let dev = plan.nodes[n].interfaces[interface].name.clone();
     plan.nodes[n].routes.push(PlanRoute { to, via, dev, metric, explicit });
 }
@@ -160,7 +174,11 @@ fn planned(node: &Node, number: usize, v4: bool, routers: &Routers, plan: &mut P
         }
     }
     for (segment, hop) in shortest_paths(plan, number, routers) {
-        let net = if v4 { plan.segments[segment].v4.map(IpNet::V4) } else { plan.segments[segment].v6.map(IpNet::V6) };
+        let net = if v4 {
+            plan.segments[segment].v4.map(IpNet::V4)
+        } else {
+            plan.segments[segment].v6.map(IpNet::V6)
+        };
         if let Some(to) = net.filter(|to| !written.contains(to) && fallback != Some(hop)) {
             push(plan, number, to, Some(hop.1), hop.0, 0, false);
         }
@@ -178,8 +196,10 @@ fn routers_of(plan: &Plan, v4: bool) -> Routers {
     let of_segment = |segment: usize| {
         let members = plan.segments[segment].members.iter();
         let up = |&(node, i): &(usize, usize)| plan.links[plan.nodes[node].interfaces[i].link].up;
-        let mut nodes: Vec<usize> =
-            members.filter(|&&(n, i)| plan.nodes[n].kind == NodeKind::Router && up(&(n, i))).map(|&(n, _)| n).collect();
+        let mut nodes: Vec<usize> = members
+            .filter(|&&(n, i)| plan.nodes[n].kind == NodeKind::Router && up(&(n, i)))
+            .map(|&(n, _)| n)
+            .collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes.into_iter().filter_map(|n| address_on(plan, n, segment, v4).map(|addr| (n, addr))).collect()

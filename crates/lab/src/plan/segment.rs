@@ -16,7 +16,9 @@ pub(super) fn find(lab: &LabFile, plan: &mut Plan, out: &mut Diagnostics) {
                 plan.nodes[a].name, plan.nodes[b].name
             );
             let d = Diagnostic::error(&lab.links[number].span, message).label("the second way between them");
-            out.push(d.help("a broadcast would circle for ever: take one link out, or start it with `up: false`"));
+            out.push(
+                d.help("a broadcast would circle for ever: take one link out, or start it with `up: false`"),
+            );
         }
     }
     number_segments(plan, &mut sets);

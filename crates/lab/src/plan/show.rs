@@ -51,9 +51,9 @@ fn node(node: &PlanNode) -> Value {
             "segment": i.segment,
         })
     };
-    let routes = node.routes.iter().map(|r| {
-        json!({ "to": r.to, "via": r.via, "dev": r.dev, "metric": r.metric, "explicit": r.explicit })
-    });
+    let routes = node.routes.iter().map(
+        |r| json!({ "to": r.to, "via": r.via, "dev": r.dev, "metric": r.metric, "explicit": r.explicit }),
+    );
     let sysctls: serde_json::Map<String, Value> =
         node.sysctls.iter().map(|(k, v)| (format!("net.{k}"), v.as_str().into())).collect();
     json!({
@@ -68,7 +68,7 @@ fn node(node: &PlanNode) -> Value {
 }
 
 /// What a direction of a link does, as JSON: settings that are on, in base units.
-pub fn impairment(i: &Impairment) -> Value {
+pub(super) fn impairment(i: &Impairment) -> Value {
     let mut map = serde_json::Map::new();
     let mut put = |key: &str, on: bool, value: Value| {
         if on {
@@ -77,7 +77,9 @@ pub fn impairment(i: &Impairment) -> Value {
     };
     put("delay_ns", !i.delay.is_zero(), (i.delay.as_nanos() as u64).into());
     put("jitter_ns", !i.jitter.is_zero(), (i.jitter.as_nanos() as u64).into());
-    for (key, ratio) in [("loss", i.loss), ("duplicate", i.duplicate), ("reorder", i.reorder), ("corrupt", i.corrupt)] {
+    for (key, ratio) in
+        [("loss", i.loss), ("duplicate", i.duplicate), ("reorder", i.reorder), ("corrupt", i.corrupt)]
+    {
         put(key, ratio > 0, (f64::from(ratio) / 1e9).into());
     }
     put("rate_bps", i.rate_bps.is_some(), i.rate_bps.into());
@@ -92,7 +94,15 @@ pub fn table(plan: &Plan) -> String {
     for (n, node) in plan.nodes.iter().enumerate() {
         let mut name = (node.name.clone(), node.kind.word().to_owned());
         if node.interfaces.is_empty() {
-            rows.push([name.0.clone(), name.1.clone(), "-".into(), "-".into(), "-".into(), "-".into(), "-".into()]);
+            rows.push([
+                name.0.clone(),
+                name.1.clone(),
+                "-".into(),
+                "-".into(),
+                "-".into(),
+                "-".into(),
+                "-".into(),
+            ]);
         }
         for (i, interface) in node.interfaces.iter().enumerate() {
             let addresses: Vec<String> = interface.all_addresses().map(|a| a.to_string()).collect();
@@ -100,7 +110,15 @@ pub fn table(plan: &Plan) -> String {
             let other = if link.ends[0] == (n, i) { link.ends[1] } else { link.ends[0] };
             let (mac, mtu) = (interface.mac.to_string(), interface.mtu.to_string());
             let (node, kind) = std::mem::take(&mut name);
-            rows.push([node, kind, interface.name.clone(), mac, mtu, addresses.join(" "), plan.end_name(other)]);
+            rows.push([
+                node,
+                kind,
+                interface.name.clone(),
+                mac,
+                mtu,
+                addresses.join(" "),
+                plan.end_name(other),
+            ]);
         }
     }
     let mut text = columns(&rows);
@@ -114,7 +132,11 @@ fn routes_table(plan: &Plan) -> String {
     for node in &plan.nodes {
         let mut name = node.name.clone();
         for r in &node.routes {
-            let to = if r.to.prefix_len() == 0 { format!("default ({})", family(r.to.addr())) } else { r.to.to_string() };
+            let to = if r.to.prefix_len() == 0 {
+                format!("default ({})", family(r.to.addr()))
+            } else {
+                r.to.to_string()
+            };
             let to = if r.metric > 0 { format!("{to} metric {}", r.metric) } else { to };
             let via = r.via.map_or_else(|| "-".into(), |v| v.to_string());
             rows.push([std::mem::take(&mut name), to, via, r.dev.clone()]);

@@ -133,7 +133,6 @@ pub struct Segment {
     pub members: Vec<(usize, usize)>,
 }
 
-
 impl Plan {
     /// The number of the node `name`.
     pub fn node(&self, name: &str) -> Option<usize> {
@@ -147,7 +146,8 @@ impl Plan {
 
     /// A node's first address of each family, as a name should give it: IPv4, IPv6.
     pub fn first_addresses(&self, node: usize) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-        let all = || self.nodes[node].interfaces.iter().flat_map(Interface::all_addresses).map(|net| net.addr());
+        let all =
+            || self.nodes[node].interfaces.iter().flat_map(Interface::all_addresses).map(|net| net.addr());
         let v4 = all().find_map(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
         let v6 = all().find_map(|a| if let IpAddr::V6(a) = a { Some(a) } else { None });
         (v4, v6)
@@ -182,7 +182,8 @@ pub(super) fn skeleton(lab: &LabFile) -> Plan {
 }
 
 fn add_links(lab: &LabFile, plan: &mut Plan) {
-    let numbers: BTreeMap<&str, usize> = lab.nodes.iter().enumerate().map(|(i, n)| (n.name.as_str(), i)).collect();
+    let numbers: BTreeMap<&str, usize> =
+        lab.nodes.iter().enumerate().map(|(i, n)| (n.name.as_str(), i)).collect();
     let mut taken: Vec<Vec<&str>> = vec![Vec::new(); lab.nodes.len()];
     for end in lab.links.iter().flat_map(|l| &l.ends) {
         if let (Some(&node), Some((name, _))) = (numbers.get(end.node.as_str()), &end.interface) {
@@ -190,22 +191,29 @@ fn add_links(lab: &LabFile, plan: &mut Plan) {
         }
     }
     let of_ends = lab.links.iter().flat_map(|l| &l.ends).filter_map(|e| e.mac.as_ref());
-    let explicit = lab.nodes.iter().filter_map(|n| n.mac.as_ref()).chain(of_ends).map(|(mac, _)| *mac).collect();
+    let explicit =
+        lab.nodes.iter().filter_map(|n| n.mac.as_ref()).chain(of_ends).map(|(mac, _)| *mac).collect();
     let mut next = vec![0usize; lab.nodes.len()];
     for (number, link) in lab.links.iter().enumerate() {
         let ends = [0, 1].map(|e| {
             let end = &link.ends[e];
             let node = numbers.get(end.node.as_str()).copied()?;
-            let name = end.interface.as_ref().map(|(n, _)| n.clone()).unwrap_or_else(|| loop {
-                let name = format!("eth{}", next[node]);
-                next[node] += 1;
-                if !taken[node].contains(&name.as_str()) {
-                    break name;
+            let name = end.interface.as_ref().map(|(n, _)| n.clone()).unwrap_or_else(|| {
+                loop {
+                    let name = format!("eth{}", next[node]);
+                    next[node] += 1;
+                    if !taken[node].contains(&name.as_str()) {
+                        break name;
+                    }
                 }
             });
             let place = plan.nodes[node].interfaces.len();
             let first = lab.nodes[node].mac.as_ref().filter(|_| place == 0);
-            let mac = end.mac.as_ref().or(first).map_or_else(|| planned_mac(lab, &explicit, node, place), |(mac, _)| *mac);
+            let mac = end
+                .mac
+                .as_ref()
+                .or(first)
+                .map_or_else(|| planned_mac(lab, &explicit, node, place), |(mac, _)| *mac);
             let mtu = link.mtu.as_ref().or(lab.nodes[node].mtu.as_ref()).map_or(1500, |(mtu, _)| *mtu);
             plan.nodes[node].interfaces.push(Interface {
                 name,

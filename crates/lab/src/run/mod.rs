@@ -27,6 +27,9 @@ pub use program::{Program, Spawn, Stdio, log_file};
 
 use output::Pipes;
 
+/// How many ended programs are remembered.
+const ENDED_MAX: usize = 1024;
+
 /// How programs are run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -219,6 +222,15 @@ impl Lab {
         }
     }
 
+    /// Forgets the oldest programs that have ended, so that a lab which runs for days does not grow.
+    fn forget_ended(&mut self) {
+        while self.ended.len() > ENDED_MAX {
+            let Some((id, _)) = self.ended.pop_first() else { return };
+            self.programs.remove(&id);
+            self.captured(id);
+        }
+    }
+
     fn note_exits(&mut self) {
         for (id, status) in self.world.take_exits() {
             self.ended.insert(id, status);
@@ -232,6 +244,7 @@ impl Lab {
                 });
             }
         }
+        self.forget_ended();
     }
 
     /// Ends all programs: asks them to (SIGTERM), waits at most `grace`, then kills what is left.

@@ -69,7 +69,13 @@ impl Pipes {
 
 impl Lab {
     /// Reads from `fd` from now on.
-    pub(super) fn add_pipe(&mut self, fd: OwnedFd, program: ProgramId, stderr: bool, capture: bool) -> io::Result<()> {
+    pub(super) fn add_pipe(
+        &mut self,
+        fd: OwnedFd,
+        program: ProgramId,
+        stderr: bool,
+        capture: bool,
+    ) -> io::Result<()> {
         self.pipes.next += 1;
         let token = TOKEN | self.pipes.next;
         self.world.watch(fd.as_fd(), token, false)?;
@@ -103,7 +109,8 @@ impl Lab {
 
     /// Reads what is left of a program that has ended.
     pub(super) fn drain_pipes(&mut self, program: ProgramId) {
-        let tokens: Vec<u64> = self.pipes.open.iter().filter(|(_, p)| p.program == program).map(|(t, _)| *t).collect();
+        let tokens: Vec<u64> =
+            self.pipes.open.iter().filter(|(_, p)| p.program == program).map(|(t, _)| *t).collect();
         for token in tokens {
             self.read_pipe(token);
         }

@@ -100,7 +100,8 @@ impl Lab {
         let host = spawn.host;
         let Some(ns) = self.world.host_id(host) else {
             let names = self.world.plan().nodes.iter().map(|n| n.name.as_str());
-            let help = suggest::nearest(host, names).map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
+            let help =
+                suggest::nearest(host, names).map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
             return Err(RunError::NoHost { name: host.to_owned(), help });
         };
         let (stdin, stdout, stderr, tty, readers) = descriptors(spawn.stdio)?;
@@ -116,7 +117,8 @@ impl Lab {
             session: spawn.session,
             run_as: self.options.run_as,
         };
-        let id = self.world.launch(launch).map_err(|error| RunError::Launch { host: host.to_owned(), error })?;
+        let id =
+            self.world.launch(launch).map_err(|error| RunError::Launch { host: host.to_owned(), error })?;
         let name = spawn.argv.first().map_or("", String::as_str);
         self.programs.insert(
             id,

@@ -23,6 +23,9 @@ impl Lab {
     pub fn start(plan: Plan, door: Door, seed: Option<Seed>, options: RunOptions) -> Result<Self, RunError> {
         let mut world = World::from_plan(plan, seed, Clock::real())?;
         world.attach_door(door)?;
+        // Waits end when they should: links have delays of a few microseconds too. Programs, forked earlier, keep the
+        // system's own slack.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
         Ok(Self {
             world,
             options,
@@ -115,7 +118,9 @@ impl Lab {
             (None, _) if ready => return Ok(()),
             (Some(status), _) if status.success() && planned.ready == Ready::AtOnce => return Ok(()),
             (Some(status), _) => format!("{} before it was ready", status_words(status)),
-            (None, Ready::Port(port)) => format!("does not listen on port {port} after {} s", READY_TIMEOUT.as_secs()),
+            (None, Ready::Port(port)) => {
+                format!("does not listen on port {port} after {} s", READY_TIMEOUT.as_secs())
+            }
             (None, _) => format!("has not said what was awaited after {} s", READY_TIMEOUT.as_secs()),
         };
         let output = self.programs.get(&id).map(super::Program::last_lines).unwrap_or_default();

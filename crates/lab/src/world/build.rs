@@ -32,7 +32,11 @@ pub struct BuildError {
 impl World {
     /// Makes the hosts and links of a plan; they are up, and idle until the world is run. Without a seed, the plan's, or
     /// [`World::DEFAULT_SEED`].
-    pub fn from_plan(plan: impl Into<Arc<Plan>>, seed: Option<Seed>, clock: Clock) -> Result<Self, BuildError> {
+    pub fn from_plan(
+        plan: impl Into<Arc<Plan>>,
+        seed: Option<Seed>,
+        clock: Clock,
+    ) -> Result<Self, BuildError> {
         let plan: Arc<Plan> = plan.into();
         let seed = seed.or(plan.seed.map(Seed)).unwrap_or(Self::DEFAULT_SEED);
         let mut world = Self {
@@ -69,7 +73,8 @@ impl World {
         let turn = &mut self.turn;
         turn.now = self.clock.now();
         let fail = |what: String| move |error| BuildError { host: node.name.clone(), what, error };
-        let mut netns = Netns::new(NetnsConfig { id: NsId(number as u32), name: node.name.clone(), seed }, turn);
+        let mut netns =
+            Netns::new(NetnsConfig { id: NsId(number as u32), name: node.name.clone(), seed }, turn);
         if node.kind.is_switch() {
             // It forwards frames and has no addresses of its own.
             for name in ["ipv6.conf.all.disable_ipv6", "ipv6.conf.default.disable_ipv6"] {
@@ -82,7 +87,8 @@ impl World {
             devices.push(dev.map_err(fail(format!("interface {}", i.name)))?);
         }
         if let crate::file::NodeKind::Switch { hub } = node.kind {
-            let bridge = netns.add_bridge(turn, "br0", bridge_mac(number), !hub).map_err(fail("bridge".into()))?;
+            let bridge =
+                netns.add_bridge(turn, "br0", bridge_mac(number), !hub).map_err(fail("bridge".into()))?;
             for &port in &devices {
                 netns.set_master(turn, port, Some(bridge)).map_err(fail("bridge port".into()))?;
             }
@@ -141,7 +147,9 @@ impl World {
         for (i, &dev) in node.interfaces.iter().zip(devices) {
             for &addr in &i.addresses {
                 // The plan has made sure that nobody else has the address.
-                netns.add_address(turn, dev, addr, true).map_err(fail(format!("address {addr} on {}", i.name)))?;
+                netns
+                    .add_address(turn, dev, addr, true)
+                    .map_err(fail(format!("address {addr} on {}", i.name)))?;
             }
             netns.set_up(turn, dev, true).map_err(fail(format!("interface {} up", i.name)))?;
         }

@@ -44,12 +44,14 @@ impl CaptureHandle {
     }
 }
 
+type OpenFile = (PcapNg<BufWriter<File>>, InterfaceId);
+
 struct Capture {
     directory: PathBuf,
     epoch: Duration,
     /// By host and device: `client-eth0` and its MAC.
     names: BTreeMap<(NsId, DevId), (String, [u8; 6])>,
-    files: BTreeMap<(NsId, DevId), Option<(PcapNg<BufWriter<File>>, InterfaceId)>>,
+    files: BTreeMap<(NsId, DevId), Option<OpenFile>>,
     unflushed: Vec<(NsId, DevId)>,
     state: CaptureHandle,
 }
@@ -82,7 +84,7 @@ impl World {
 }
 
 impl Capture {
-    fn open(&mut self, key: (NsId, DevId)) -> io::Result<(PcapNg<BufWriter<File>>, InterfaceId)> {
+    fn open(&mut self, key: (NsId, DevId)) -> io::Result<OpenFile> {
         let fallback = (format!("host{}-dev{}", key.0.0, key.1.0), [0; 6]);
         let (name, mac) = self.names.get(&key).cloned().unwrap_or(fallback);
         let path = self.directory.join(format!("{name}.pcapng"));

@@ -39,7 +39,9 @@ impl Clock {
 
     pub(super) fn now(&self) -> Instant {
         match self {
-            Self::Real(start) => Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+            Self::Real(start) => {
+                Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+            }
             Self::Virtual(now) => *now,
         }
     }

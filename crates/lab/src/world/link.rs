@@ -120,7 +120,8 @@ impl World {
             [] => Err(self.no_such_link(name, &wanted)),
             [one] => Ok(*one),
             several => {
-                let ends = |n: usize| self.links[n].ends.iter().map(LinkEnd::name).collect::<Vec<_>>().join("--");
+                let ends =
+                    |n: usize| self.links[n].ends.iter().map(LinkEnd::name).collect::<Vec<_>>().join("--");
                 let links = several.iter().map(|&(n, _)| ends(n)).collect();
                 Err(LinkError::Ambiguous { name: name.to_owned(), links })
             }
@@ -137,7 +138,10 @@ impl World {
                 let names = self.links.iter().filter(|l| l.ends.iter().any(|e| e.host == first));
                 let names: Vec<String> =
                     names.map(|l| format!("{}--{}", l.ends[0].host, l.ends[1].host)).collect();
-                Some(format!("; {first} has {}", if names.is_empty() { "none".into() } else { names.join(", ") }))
+                Some(format!(
+                    "; {first} has {}",
+                    if names.is_empty() { "none".into() } else { names.join(", ") }
+                ))
             }
         };
         LinkError::NotFound { name: name.to_owned(), help: help.unwrap_or_default() }

@@ -25,7 +25,9 @@ impl Poller {
         let mut flags = EventFlags::IN | EventFlags::RDHUP;
         flags.set(EventFlags::OUT, writable);
         match epoll::add(&self.epoll, fd, EventData::new_u64(token), flags) {
-            Err(rustix::io::Errno::EXIST) => Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), flags)?),
+            Err(rustix::io::Errno::EXIST) => {
+                Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), flags)?)
+            }
             other => Ok(other?),
         }
     }

@@ -89,7 +89,7 @@ impl World {
 
     /// Calls that were refused, and how often.
     pub fn refused(&self) -> Vec<(Refused, u64)> {
-        let report = self.programs.door.as_ref().map(|door| door.report());
+        let report = self.programs.door.as_ref().map(Door::report);
         report.map(|r| r.iter().map(|(refused, n)| (refused.clone(), n)).collect()).unwrap_or_default()
     }
 

@@ -61,7 +61,9 @@ impl World {
         } else if sock == resolver.listener {
             accept(netns, t, &mut resolver, &respond);
         } else {
-            resolver.connections.retain_mut(|(s, buffer)| *s != sock || serve_tcp(netns, t, *s, buffer, &respond));
+            resolver
+                .connections
+                .retain_mut(|(s, buffer)| *s != sock || serve_tcp(netns, t, *s, buffer, &respond));
         }
         self.hosts[ns.0 as usize].resolver = Some(resolver);
         self.settle();
@@ -102,7 +104,13 @@ fn accept(netns: &mut Netns, t: &mut Turn, resolver: &mut Resolver, respond: &Re
 }
 
 /// Answers whole queries, each behind its length (RFC 1035 §4.2.2); false when the connection has ended.
-fn serve_tcp(netns: &mut Netns, t: &mut Turn, sock: SockId, buffer: &mut Vec<u8>, respond: &Respond<'_>) -> bool {
+fn serve_tcp(
+    netns: &mut Netns,
+    t: &mut Turn,
+    sock: SockId,
+    buffer: &mut Vec<u8>,
+    respond: &Respond<'_>,
+) -> bool {
     loop {
         match netns.recv(t, sock, usize::from(u16::MAX), RecvFlags::default()) {
             Ok(received) if received.is_empty() => break,
@@ -119,7 +127,13 @@ fn serve_tcp(netns: &mut Netns, t: &mut Turn, sock: SockId, buffer: &mut Vec<u8>
     false
 }
 
-fn answer_buffered(netns: &mut Netns, t: &mut Turn, sock: SockId, buffer: &mut Vec<u8>, respond: &Respond<'_>) {
+fn answer_buffered(
+    netns: &mut Netns,
+    t: &mut Turn,
+    sock: SockId,
+    buffer: &mut Vec<u8>,
+    respond: &Respond<'_>,
+) {
     while let Some(&[high, low]) = buffer.first_chunk() {
         let len = usize::from(u16::from_be_bytes([high, low]));
         if buffer.len() < 2 + len {

@@ -102,7 +102,11 @@ impl World {
     }
 
     /// Runs until `done` says so or the clock reaches `deadline`; whether `done` did. `done` is asked after each turn.
-    pub fn run_until(&mut self, deadline: Instant, mut done: impl FnMut(&mut Self) -> bool) -> io::Result<bool> {
+    pub fn run_until(
+        &mut self,
+        deadline: Instant,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> io::Result<bool> {
         loop {
             if done(self) {
                 return Ok(true);

@@ -39,6 +39,8 @@ impl World {
     /// Whether a TCP socket listens on a port of a host, or a UDP socket is bound to it.
     pub fn listens(&self, ns: NsId, port: u16) -> bool {
         let sockets = self.hosts[ns.0 as usize].netns.sockets(self.now());
-        sockets.iter().any(|s| s.local.port() == port && ((s.protocol == TCP && s.state == LISTEN) || s.protocol == UDP))
+        sockets.iter().any(|s| {
+            s.local.port() == port && ((s.protocol == TCP && s.state == LISTEN) || s.protocol == UDP)
+        })
     }
 }

@@ -14,41 +14,41 @@ use netspace_stack::sock::{
     Connect, Family, How, Message, Readiness, Received, RecvFlags, SockError, SockId, SockOpt, SockType,
 };
 
-pub fn plan_of(text: &str) -> Plan {
+pub(crate) fn plan_of(text: &str) -> Plan {
     let (lab, mut diagnostics) = file::load(text, "test.yaml").unwrap_or_else(|d| panic!("{d}"));
     plan::plan(&lab, &mut diagnostics).unwrap_or_else(|| panic!("{diagnostics}"))
 }
 
-pub fn example(name: &str) -> Plan {
+pub(crate) fn example(name: &str) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../examples/{name}.yaml"));
     plan_of(&std::fs::read_to_string(&path).expect("the example is there"))
 }
 
 /// A world in virtual time, its first second gone by (duplicate address detection and the like).
-pub fn world(plan: Plan, seed: u64) -> World {
+pub(crate) fn world(plan: Plan, seed: u64) -> World {
     let mut world = World::from_plan(plan, Some(Seed(seed)), Clock::virtual_time()).expect("a world");
     world.run_for(Duration::from_secs(3)).expect("runs");
     world
 }
 
-pub fn id(world: &World, host: &str) -> NsId {
+pub(crate) fn id(world: &World, host: &str) -> NsId {
     world.host_id(host).unwrap_or_else(|| panic!("no host {host}"))
 }
 
 /// The address of `host` as `asker` would resolve it.
-pub fn address(world: &World, host: &str, asker: &str, v4: bool) -> IpAddr {
+pub(crate) fn address(world: &World, host: &str, asker: &str, v4: bool) -> IpAddr {
     let all = world.names().lookup(host, asker).unwrap_or_else(|| panic!("no name {host}"));
     all.into_iter().find(|a| a.is_ipv4() == v4).unwrap_or_else(|| panic!("{host} has no such address"))
 }
 
-pub fn family(v4: bool) -> Family {
+pub(crate) fn family(v4: bool) -> Family {
     if v4 { Family::Inet } else { Family::Inet6 }
 }
 
-pub const MSS_PAYLOAD: usize = 56;
+pub(crate) const MSS_PAYLOAD: usize = 56;
 
 /// Sends one echo request and waits for its reply; the round-trip time, or the error the socket got.
-pub fn ping(world: &mut World, from: &str, to: IpAddr, wait: Duration) -> Result<Duration, SockError> {
+pub(crate) fn ping(world: &mut World, from: &str, to: IpAddr, wait: Duration) -> Result<Duration, SockError> {
     let ns = id(world, from);
     let v4 = to.is_ipv4();
     let (netns, t) = world.lend(ns);
@@ -71,13 +71,13 @@ pub fn ping(world: &mut World, from: &str, to: IpAddr, wait: Duration) -> Result
 
 /// One end of a TCP connection in a test.
 #[derive(Clone, Copy, Debug)]
-pub struct Tcp {
-    pub ns: NsId,
-    pub sock: SockId,
+pub(crate) struct Tcp {
+    pub(crate) ns: NsId,
+    pub(crate) sock: SockId,
 }
 
 impl Tcp {
-    pub fn with<R>(
+    pub(crate) fn with<R>(
         self,
         world: &mut World,
         call: impl FnOnce(&mut netspace_stack::Netns, &mut netspace_stack::Turn, SockId) -> R,
@@ -86,28 +86,28 @@ impl Tcp {
         call(netns, t, self.sock)
     }
 
-    pub fn send(self, world: &mut World, data: Bytes) -> Result<usize, SockError> {
+    pub(crate) fn send(self, world: &mut World, data: Bytes) -> Result<usize, SockError> {
         self.with(world, |n, t, s| n.send(t, s, Message { data, ..Message::default() }))
     }
 
-    pub fn recv(self, world: &mut World, max: usize) -> Result<Received, SockError> {
+    pub(crate) fn recv(self, world: &mut World, max: usize) -> Result<Received, SockError> {
         self.with(world, |n, t, s| n.recv(t, s, max, RecvFlags::default()))
     }
 
-    pub fn shutdown(self, world: &mut World) {
+    pub(crate) fn shutdown(self, world: &mut World) {
         self.with(world, |n, t, s| n.shutdown(t, s, How::Write)).expect("shut down");
     }
 
-    pub fn close(self, world: &mut World) {
-        self.with(world, |n, t, s| n.close(t, s));
+    pub(crate) fn close(self, world: &mut World) {
+        self.with(world, netspace_stack::Netns::close);
     }
 
-    pub fn readiness(self, world: &World) -> Readiness {
+    pub(crate) fn readiness(self, world: &World) -> Readiness {
         world.netns(self.ns).readiness(self.sock)
     }
 }
 
-pub fn listen(world: &mut World, host: &str, v4: bool, port: u16) -> Tcp {
+pub(crate) fn listen(world: &mut World, host: &str, v4: bool, port: u16) -> Tcp {
     let ns = id(world, host);
     let any: IpAddr = if v4 { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let (netns, t) = world.lend(ns);
@@ -118,7 +118,12 @@ pub fn listen(world: &mut World, host: &str, v4: bool, port: u16) -> Tcp {
 }
 
 /// Starts a connection and waits until it is made or has failed.
-pub fn connect(world: &mut World, from: &str, to: SocketAddr, wait: Duration) -> Result<Tcp, SockError> {
+pub(crate) fn connect(
+    world: &mut World,
+    from: &str,
+    to: SocketAddr,
+    wait: Duration,
+) -> Result<Tcp, SockError> {
     let ns = id(world, from);
     let (netns, t) = world.lend(ns);
     let sock = netns.socket(t, family(to.is_ipv4()), SockType::Stream, 0)?;
@@ -137,19 +142,19 @@ pub fn connect(world: &mut World, from: &str, to: SocketAddr, wait: Duration) ->
 }
 
 /// A connection from `client` to `server`, both ends.
-pub fn pair(world: &mut World, client: &str, server: &str, v4: bool, port: u16) -> (Tcp, Tcp) {
+pub(crate) fn pair(world: &mut World, client: &str, server: &str, v4: bool, port: u16) -> (Tcp, Tcp) {
     let listener = listen(world, server, v4, port);
     let addr = SocketAddr::new(address(world, server, client, v4), port);
     let a = connect(world, client, addr, Duration::from_secs(60)).expect("connects");
     let deadline = world.now() + Duration::from_secs(60);
     let ready = world.run_until(deadline, |w| listener.readiness(w).contains(Readiness::IN)).expect("runs");
     assert!(ready, "the server sees the connection");
-    let sock = listener.with(world, |n, t, s| n.accept(t, s)).expect("accept").0;
+    let sock = listener.with(world, netspace_stack::Netns::accept).expect("accept").0;
     (a, Tcp { ns: listener.ns, sock })
 }
 
 /// The byte at a place of the known stream.
-pub fn pattern(at: u64) -> u8 {
+pub(crate) fn pattern(at: u64) -> u8 {
     (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16).wrapping_mul(17) ^ (at >> 24)) as u8
 }
 
@@ -158,7 +163,7 @@ fn block(from: u64, len: usize) -> Bytes {
 }
 
 /// Sends `bytes` from `a` to `b` and checks each of them; the time it took from the first send to the end of the stream.
-pub fn transfer(world: &mut World, a: Tcp, b: Tcp, bytes: u64, wait: Duration) -> Duration {
+pub(crate) fn transfer(world: &mut World, a: Tcp, b: Tcp, bytes: u64, wait: Duration) -> Duration {
     const BLOCK: usize = 65_536;
     let started = world.now();
     let deadline = started + wait;
@@ -202,10 +207,10 @@ pub fn transfer(world: &mut World, a: Tcp, b: Tcp, bytes: u64, wait: Duration) -
 }
 
 /// Every packet that came to be has ended, or waits somewhere.
-pub fn assert_ledger(world: &World) {
+pub(crate) fn assert_ledger(world: &World) {
     assert_eq!(world.ledger().in_flight(), world.queued(), "{:?}", world.ledger());
 }
 
-pub fn secs(s: u64) -> Instant {
+pub(crate) fn secs(s: u64) -> Instant {
     Instant::from_secs(s)
 }
