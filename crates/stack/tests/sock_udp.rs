@@ -386,6 +386,19 @@ fn options_come_back_as_they_were_set() {
         net.call(A, |ns, t| ns.set_option(t, s, option.clone())).unwrap();
         assert_eq!(net.call(A, |ns, t| ns.option(t, s, name)), Ok(option));
     }
+    // What Linux 6.18 gives back for values that it changes.
+    for (set, got) in [
+        (SockOpt::TcpDeferAccept(5), SockOpt::TcpDeferAccept(7)),
+        (SockOpt::TcpDeferAccept(30), SockOpt::TcpDeferAccept(31)),
+        (SockOpt::TcpDeferAccept(1), SockOpt::TcpDeferAccept(1)),
+        (SockOpt::TcpLinger2(1000), SockOpt::TcpLinger2(120)),
+        (SockOpt::TcpLinger2(0), SockOpt::TcpLinger2(60)),
+        (SockOpt::TcpWindowClamp(1), SockOpt::TcpWindowClamp(1152)),
+    ] {
+        let name = set.name();
+        net.call(A, |ns, t| ns.set_option(t, st, set)).unwrap();
+        assert_eq!(net.call(A, |ns, t| ns.option(t, st, name)), Ok(got));
+    }
     // Buffers are doubled, and bounded by rmem_max.
     net.call(A, |ns, t| ns.set_option(t, s, SockOpt::RcvBuf(10_000))).unwrap();
     assert_eq!(net.call(A, |ns, t| ns.option(t, s, OptName::RcvBuf)), Ok(SockOpt::RcvBuf(20_000)));

@@ -18,6 +18,11 @@ const MAX_SYN_COUNT: u8 = 127;
 const MIN_MAXSEG: u16 = 88;
 const MAX_MAXSEG: u16 = 32_767;
 const MAX_IP_OPTIONS: usize = 40;
+/// Longest FIN-WAIT-2 after close, and longest wait of `TCP_DEFER_ACCEPT`, seconds.
+const MAX_LINGER2: i32 = 120;
+const MAX_DEFER: u32 = 30_000;
+/// The hop limit of IPv6 packets where nothing else is said.
+const DEFAULT_HOPS6: u8 = 64;
 
 /// setsockopt(2).
 pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> Result<(), SockError> {
@@ -313,8 +318,8 @@ fn set_tcp(opts: &mut OptionsTcp, option: SockOpt) -> Result<(), SockError> {
         SockOpt::TcpKeepCnt(count) if (1..=MAX_KEEP_COUNT).contains(&count) => opts.keep_cnt = Some(count),
         SockOpt::TcpSynCnt(count) if (1..=MAX_SYN_COUNT).contains(&count) => opts.syn_cnt = Some(count),
         SockOpt::TcpKeepCnt(_) | SockOpt::TcpSynCnt(_) => return Err(SockError::Invalid),
-        SockOpt::TcpLinger2(value) => opts.linger2 = Some(value),
-        SockOpt::TcpDeferAccept(value) => opts.defer_accept = value,
+        SockOpt::TcpLinger2(value) => opts.linger2 = Some(value.min(MAX_LINGER2)),
+        SockOpt::TcpDeferAccept(value) => opts.defer_accept = defer_seconds(value),
         SockOpt::TcpWindowClamp(bytes) => {
             opts.window_clamp = if bytes == 0 { 0 } else { bytes.max(MIN_RCVBUF / 2) }
         }
@@ -328,6 +333,16 @@ fn set_tcp(opts: &mut OptionsTcp, option: SockOpt) -> Result<(), SockError> {
         _ => return Err(SockError::NoSuchOption),
     }
     Ok(())
+}
+
+/// `TCP_DEFER_ACCEPT` in seconds, rounded up to a moment at which the SYN/ACK would be repeated, as on Linux.
+fn defer_seconds(wanted: u32) -> u32 {
+    let (mut total, mut timeout) = (wanted.min(1), 1);
+    while total < wanted && total < MAX_DEFER {
+        timeout = (timeout * 2).min(120);
+        total += timeout;
+    }
+    total
 }
 
 /// `IPPROTO_UDP`.
@@ -451,7 +466,7 @@ fn get_v6(socket: &Socket, name: OptName) -> Option<SockOpt> {
     }
     Some(match name {
         OptName::V6Only => SockOpt::V6Only(opts.v6only),
-        OptName::V6UnicastHops => SockOpt::V6UnicastHops(opts.hops6),
+        OptName::V6UnicastHops => SockOpt::V6UnicastHops(Some(opts.hops6.unwrap_or(DEFAULT_HOPS6))),
         OptName::V6MulticastHops => SockOpt::V6MulticastHops(opts.multicast.hops6),
         OptName::V6MulticastLoop => SockOpt::V6MulticastLoop(opts.multicast.loop6),
         OptName::V6MulticastIf => SockOpt::V6MulticastIf(opts.multicast.dev6),

@@ -53,7 +53,9 @@ pub(crate) fn destination(socket: &Socket, to: Option<SocketAddr>) -> Result<Soc
         Family::Inet6 if to.is_ipv4() => {
             !socket.opts.v6only && (socket.local.is_unspecified() || socket.local.is_ipv4())
         }
-        Family::Inet6 => socket.local.is_ipv6(),
+        // As Linux: bound to a mapped address, the socket speaks IPv4 only.
+        Family::Inet6 if socket.local.is_ipv4() => return Err(SockError::AddressFamily),
+        Family::Inet6 => true,
     };
     if reachable { Ok(to) } else { Err(SockError::NetworkUnreachable) }
 }
