@@ -365,6 +365,90 @@ fn deferred_accepts_wait_for_data_or_their_time() {
 }
 
 #[test]
+fn both_sides_open_at_once() {
+    let mut net = Net::new();
+    // Neighbours are known, so that the SYNs cross.
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    net.close(A, c);
+    net.close(B, s);
+    let (a, b) = (net.tcp(A), net.tcp(B));
+    net.bind(A, a, "10.0.0.1:5000").unwrap();
+    net.bind(B, b, "10.0.0.2:5000").unwrap();
+    net.connect(A, a, "10.0.0.2:5000").unwrap();
+    net.connect(B, b, "10.0.0.1:5000").unwrap();
+    net.advance(MS * 5);
+    assert_eq!((state(&net, A, a), state(&net, B, b)), (1, 1));
+    net.send(A, a, b"crossed").unwrap();
+    net.advance(MS);
+    assert_eq!(net.recv_bytes(B, b).unwrap(), b"crossed");
+}
+
+#[test]
+fn a_server_that_starts_again_needs_reuseaddr_while_connections_linger() {
+    for reuse in [false, true] {
+        let mut net = Net::new();
+        let open = |net: &mut Net| {
+            let l = net.tcp(B);
+            net.call(B, |ns, t| ns.set_option(t, l, SockOpt::ReuseAddr(reuse))).unwrap();
+            (l, net.bind(B, l, "0.0.0.0:80"))
+        };
+        let (l, bound) = open(&mut net);
+        bound.unwrap();
+        net.call(B, |ns, t| ns.listen(t, l, 1)).unwrap();
+        let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+        net.close(B, s);
+        net.advance(MS * 50);
+        net.close(A, c);
+        net.close(B, l);
+        net.advance(MS * 50);
+        assert_eq!(net.host[B].sock_stat().time_wait, 1);
+        let (l, bound) = open(&mut net);
+        assert_eq!(bound, if reuse { Ok(()) } else { Err(SockError::AddressInUse) });
+        net.close(B, l);
+        net.advance(Duration::from_secs(61));
+        assert_eq!(open(&mut net).1, Ok(()));
+    }
+}
+
+#[test]
+fn listeners_of_a_reuseport_group_share_connections() {
+    let mut net = Net::new();
+    let group: Vec<SockId> = (0..4)
+        .map(|_| {
+            let l = net.tcp(B);
+            net.call(B, |ns, t| ns.set_option(t, l, SockOpt::ReusePort(true))).unwrap();
+            net.bind(B, l, "0.0.0.0:80").unwrap();
+            net.call(B, |ns, t| ns.listen(t, l, 100)).unwrap();
+            l
+        })
+        .collect();
+    for _ in 0..80 {
+        let c = net.tcp(A);
+        net.connect(A, c, "10.0.0.2:80").unwrap();
+    }
+    net.advance(MS * 10);
+    let counts: Vec<usize> =
+        group.iter().map(|&l| std::iter::from_fn(|| net.accept(B, l).ok()).count()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 80);
+    assert!(counts.iter().all(|&n| n > 5), "{counts:?}");
+}
+
+#[test]
+fn a_name_without_a_port_gets_one_at_connect() {
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let c = net.tcp(A);
+    net.call(A, |ns, t| ns.set_option(t, c, SockOpt::IpBindAddressNoPort(true))).unwrap();
+    net.bind(A, c, "10.0.0.1:0").unwrap();
+    assert_eq!(net.host[A].local_addr(c).unwrap().to_string(), "10.0.0.1:0");
+    net.connect(A, c, "10.0.0.2:80").unwrap();
+    net.advance(MS);
+    assert_ne!(net.host[A].local_addr(c).unwrap().port(), 0);
+    assert!(net.accept(B, l).is_ok());
+}
+
+#[test]
 fn the_lists_show_every_connection_and_its_owner() {
     let mut net = Net::new();
     let l = net.listener(B, "0.0.0.0:80", 8);
