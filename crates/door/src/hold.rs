@@ -112,6 +112,9 @@ impl Door {
     pub(crate) fn on_sock_wake(&mut self, world: &mut dyn World, key: Key) {
         self.settle_connect(world, key);
         self.pump(world, key);
+        if self.was_closed(world, key) {
+            return;
+        }
         let waiting = match self.socks.get(key) {
             Some(sock) => sock.waiting.clone(),
             None => return,

@@ -18,6 +18,9 @@ const FIRST_LOOK_MS: u64 = 1;
 /// How often it looks again at a descriptor that is still there: its thread has not run yet.
 const MAX_LOOKS: u32 = 8;
 
+/// How long a socket is taken to be open after it was known to be, milliseconds.
+const TRUST_MS: u64 = 100;
+
 /// A socket that may have been closed.
 #[derive(Debug)]
 struct Suspect {
@@ -108,6 +111,23 @@ impl Door {
             suspects.iter_mut().for_each(|suspect| suspect.at_ms = 0);
             self.look_at(world, suspects, file::monotonic_ms());
         }
+    }
+
+    /// Something has come for a socket that has not been heard of for a while: it may have been closed in a way that is
+    /// not noticed. True if it was.
+    pub(crate) fn was_closed(&mut self, world: &mut dyn World, key: Key) -> bool {
+        let now = file::monotonic_ms();
+        let Some(sock) = self.socks.get_mut(key) else { return true };
+        if !sock.is_held() || !sock.waiting.is_empty() || now < sock.seen_ms + TRUST_MS {
+            return false;
+        }
+        sock.seen_ms = now;
+        if procfs::socket_inode(sock.holder.0, sock.holder.1) == Some(sock.inode) {
+            return false;
+        }
+        let inode = sock.inode;
+        self.look_at(world, vec![Suspect { key, inode, looks: MAX_LOOKS, at_ms: 0 }], now);
+        self.socks.get(key).is_none_or(|sock| sock.inode != inode)
     }
 
     /// Looks at every held socket of the host, at once: an address that seems in use may have been given up. True if

@@ -52,6 +52,8 @@ pub(crate) struct Sock {
     pub(crate) tree: usize,
     /// The thread and the descriptor by which it was last used.
     pub(crate) holder: (u32, u32),
+    /// When it was last known to be open, by the supervisor's own clock, milliseconds.
+    pub(crate) seen_ms: u64,
     /// When the last datagram that was given to the program had come.
     pub(crate) last_received: Option<netspace_base::Instant>,
     /// What `SO_ERROR` is to tell, when the stack has told us already.

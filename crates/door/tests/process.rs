@@ -110,3 +110,61 @@ fn many_programs_start_and_end() {
         assert!(lab.wait(program).status.success());
     }
 }
+
+#[test]
+fn a_listener_closed_by_exec_is_noticed() {
+    let mut lab = Lab::new();
+    let server = lab.python(
+        "
+import socket, os
+l = socket.socket(); l.bind(('127.0.0.1', 7100)); l.listen(5); print('listening')
+os.execv('/bin/sleep', ['sleep', '100'])
+",
+    );
+    lab.wait_for(server, "listening");
+    let text = lab.run_python(
+        "
+import socket, time
+time.sleep(0.3)
+s = socket.socket(); s.settimeout(5)
+try: s.connect(('127.0.0.1', 7100)); s.recv(1)
+except (ConnectionRefusedError, ConnectionResetError): print('closed')
+l = socket.socket(); l.bind(('127.0.0.1', 7100)); print('bound')
+",
+    );
+    assert_eq!(text, "closed\nbound\n");
+}
+
+/// Runs in a process of its own, which is killed: what it had launched must go with it.
+#[test]
+fn nothing_is_left_when_the_supervisor_is_killed() {
+    if std::env::var_os("NETSPACE_TEST_SUPERVISOR").is_some() {
+        let mut lab = Lab::new();
+        let program =
+            lab.launch(&["sh", "-c", "(setsid sleep 1000 & echo $!); sleep 1000 & echo $! $$; wait"]);
+        lab.wait_for(program, " ");
+        println!("PIDS {}", lab.text(program).replace('\n', " "));
+        loop {
+            lab.turn();
+        }
+    }
+    use std::io::{BufRead, BufReader};
+    let mut supervisor = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "nothing_is_left_when_the_supervisor_is_killed", "--nocapture"])
+        .env("NETSPACE_TEST_SUPERVISOR", "1")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(supervisor.stdout.take().unwrap());
+    let line = output.lines().map_while(Result::ok).find(|line| line.contains("PIDS ")).unwrap();
+    let pids: Vec<u32> = line.split_whitespace().filter_map(|p| p.parse().ok()).collect();
+    assert_eq!(pids.len(), 3, "{line}");
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    let gone = |pid: &u32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !pids.iter().all(gone) && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert!(pids.iter().all(gone));
+}

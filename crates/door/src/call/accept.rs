@@ -91,7 +91,8 @@ impl Door {
         let listener =
             self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
-        seccomp::answer_with_fd(listener.as_fd(), call.id, inner.as_fd(), close_on_exec).map_err(os)?;
+        let fd =
+            seccomp::answer_with_fd(listener.as_fd(), call.id, inner.as_fd(), close_on_exec).map_err(os)?;
         Ok(self.add_sock(Sock {
             ns: host,
             id: Some(id),
@@ -102,7 +103,8 @@ impl Door {
             recv_timeout,
             send_timeout,
             tree: call.tree,
-            holder: (call.tid, 0),
+            seen_ms: file::monotonic_ms(),
+            holder: (call.tid, fd),
             last_received: None,
             error: None,
             connect_told: true,

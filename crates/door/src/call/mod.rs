@@ -144,7 +144,9 @@ impl Door {
         let fd = call.fd(argument);
         let inode = procfs::socket_inode(call.tid, fd)?;
         let key = *self.by_inode.get(&inode)?;
-        self.socks.get_mut(key)?.holder = (call.tid, fd);
+        let sock = self.socks.get_mut(key)?;
+        sock.holder = (call.tid, fd);
+        sock.seen_ms = crate::sys::file::monotonic_ms();
         Some(key)
     }
 

@@ -10,7 +10,7 @@ use super::{Answer, Call, DONE, Outcome, err, os};
 use crate::door::{Door, World, note};
 use crate::sock::{Body, Sock};
 use crate::standin::{Datagram, Fresh, Listener};
-use crate::sys::{seccomp, socket};
+use crate::sys::{file, seccomp, socket};
 
 const TYPE_MASK: i32 = 0xf;
 const STREAM: i32 = libc::SOCK_STREAM;
@@ -113,7 +113,7 @@ impl Door {
         let inode = socket::inode(inner).map_err(os)?;
         let listener =
             self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
-        seccomp::answer_with_fd(listener.as_fd(), call.id, inner, close_on_exec).map_err(os)?;
+        let fd = seccomp::answer_with_fd(listener.as_fd(), call.id, inner, close_on_exec).map_err(os)?;
         self.add_sock(Sock {
             ns: call.ns,
             id,
@@ -124,7 +124,8 @@ impl Door {
             recv_timeout: None,
             send_timeout: None,
             tree: call.tree,
-            holder: (call.tid, 0),
+            seen_ms: file::monotonic_ms(),
+            holder: (call.tid, fd),
             last_received: None,
             error: None,
             connect_told: false,

@@ -159,14 +159,15 @@ pub(crate) fn is_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
     unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID as _, std::ptr::from_ref(&id)) == 0 }
 }
 
-/// Puts `fd` into the caller's table under the lowest free number and lets the call return that number, in one step.
+/// Puts `fd` into the caller's table under the lowest free number and lets the call return that number, in one step;
+/// gives the number.
 pub(crate) fn answer_with_fd(
     listener: BorrowedFd<'_>,
     id: u64,
     fd: BorrowedFd<'_>,
     close_on_exec: bool,
-) -> io::Result<()> {
-    add_fd(listener, &addfd(id, fd, ADDFD_FLAG_SEND, 0, close_on_exec)).map(drop)
+) -> io::Result<u32> {
+    add_fd(listener, &addfd(id, fd, ADDFD_FLAG_SEND, 0, close_on_exec)).map(i32::unsigned_abs)
 }
 
 /// Puts `fd` into the caller's table in place of `number`. The call goes on waiting.
