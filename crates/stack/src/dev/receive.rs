@@ -3,6 +3,7 @@
 use netspace_base::{DevId, DropReason, Pkt, PktType, Point};
 use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetRepr};
 
+use super::Device;
 use crate::netns::Reentry;
 use crate::{Netns, Step, Stop, Tap, Turn};
 
@@ -16,6 +17,13 @@ pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) 
     let Some(device) = ns.dev.get_mut(dev).filter(|d| d.is_running()) else {
         return Err(Stop::Drop(pkt, DropReason::DevDown));
     };
+    // As a network card does, frames for groups that nobody here has joined and for other stations end before the ring,
+    // unless somebody wants to see everything.
+    if !device.capture && device.master.is_none() && device.promiscuous == 0 {
+        if let Some(reason) = filtered(device, &pkt) {
+            return Err(Stop::Drop(pkt, reason));
+        }
+    }
     if device.ring.len() >= device.ring_limit {
         device.stats.rx_dropped += 1;
         return Err(Stop::Drop(pkt, DropReason::RxRingFull));
@@ -27,6 +35,18 @@ pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) 
         ns.dev.poll.push_back(dev);
     }
     Err(Stop::Taken)
+}
+
+/// What the device's address filter says against a frame.
+fn filtered(device: &Device, pkt: &Pkt) -> Option<DropReason> {
+    let dst: [u8; 6] = *pkt.data().first_chunk()?;
+    if dst == device.mac || dst == [0xff; 6] {
+        return None;
+    }
+    if dst[0] & 1 == 0 {
+        return Some(DropReason::OtherHost);
+    }
+    (!device.takes_group(dst)).then_some(DropReason::GroupNotJoined)
 }
 
 /// Takes up to `budget` frames from one device's ring, at most the device's weight; tells how many.
