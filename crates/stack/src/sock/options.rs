@@ -257,6 +257,8 @@ fn set_v6(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockE
         SockOpt::V6MulticastLoop(on) => opts.multicast.loop6 = on,
         SockOpt::V6RecvPktInfo(on) => opts.pktinfo6 = on,
         SockOpt::V6RecvHopLimit(on) => opts.recv_hops6 = on,
+        SockOpt::V6OldPktInfo(on) => opts.old_pktinfo6 = on,
+        SockOpt::V6OldHopLimit(on) => opts.old_hops6 = on,
         SockOpt::V6RecvTclass(on) => opts.recv_tclass6 = on,
         SockOpt::V6RecvErr(on) => {
             opts.recv_err6 = on;
@@ -472,6 +474,8 @@ fn get_v6(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::V6MulticastIf => SockOpt::V6MulticastIf(opts.multicast.dev6),
         OptName::V6RecvPktInfo => SockOpt::V6RecvPktInfo(opts.pktinfo6),
         OptName::V6RecvHopLimit => SockOpt::V6RecvHopLimit(opts.recv_hops6),
+        OptName::V6OldPktInfo => SockOpt::V6OldPktInfo(opts.old_pktinfo6),
+        OptName::V6OldHopLimit => SockOpt::V6OldHopLimit(opts.old_hops6),
         OptName::V6RecvTclass => SockOpt::V6RecvTclass(opts.recv_tclass6),
         OptName::V6RecvErr => SockOpt::V6RecvErr(opts.recv_err6),
         OptName::V6Tclass => SockOpt::V6Tclass(opts.tclass6),

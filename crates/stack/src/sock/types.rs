@@ -464,6 +464,8 @@ options! {
     V6DropMembership(Membership), "`IPV6_LEAVE_GROUP`";
     V6RecvPktInfo(bool), "`IPV6_RECVPKTINFO`";
     V6RecvHopLimit(bool), "`IPV6_RECVHOPLIMIT`";
+    V6OldPktInfo(bool), "`IPV6_2292PKTINFO`: as before RFC 3542";
+    V6OldHopLimit(bool), "`IPV6_2292HOPLIMIT`: as before RFC 3542";
     V6RecvTclass(bool), "`IPV6_RECVTCLASS`";
     V6RecvErr(bool), "`IPV6_RECVERR`";
     V6Tclass(u8), "`IPV6_TCLASS`";

@@ -13,6 +13,9 @@ use crate::sockaddr;
 
 /// `IPV6_RECVERR`.
 const IPV6_RECVERR: i32 = 25;
+/// Control messages as they were before RFC 3542.
+const IPV6_2292PKTINFO: i32 = 2;
+const IPV6_2292HOPLIMIT: i32 = 8;
 /// `UDP_GRO`.
 const UDP_GRO: i32 = 104;
 /// `IP_ORIGDSTADDR`.
@@ -65,6 +68,8 @@ wanted! {
     orig_dst IpRecvOrigDstAddr;
     v6_pktinfo V6RecvPktInfo;
     v6_hop_limit V6RecvHopLimit;
+    v6_old_pktinfo V6OldPktInfo;
+    v6_old_hop_limit V6OldHopLimit;
     v6_tclass V6RecvTclass;
 }
 
@@ -139,7 +144,7 @@ fn put_ip(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted) {
     match control.to {
         Some(IpAddr::V4(to)) => {
             if wanted.family == Family::Inet6 && wanted.v6_pktinfo {
-                put_pktinfo6(buffer, to.to_ipv6_mapped(), control.dev.0);
+                put_pktinfo6(buffer, libc::IPV6_PKTINFO, to.to_ipv6_mapped(), control.dev.0);
             }
             put_ip4(buffer, control, wanted, to);
         }
@@ -171,7 +176,7 @@ fn put_ip4(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv4
 
 fn put_ip6(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv6Addr) {
     if wanted.v6_pktinfo {
-        put_pktinfo6(buffer, to, control.dev.0);
+        put_pktinfo6(buffer, libc::IPV6_PKTINFO, to, control.dev.0);
     }
     if wanted.v6_hop_limit {
         buffer.put_int(SOL_IPV6, libc::IPV6_HOPLIMIT, i32::from(control.ttl));
@@ -179,12 +184,18 @@ fn put_ip6(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv6
     if wanted.v6_tclass {
         buffer.put_int(SOL_IPV6, libc::IPV6_TCLASS, i32::from(control.tos));
     }
+    if wanted.v6_old_pktinfo {
+        put_pktinfo6(buffer, IPV6_2292PKTINFO, to, control.dev.0);
+    }
+    if wanted.v6_old_hop_limit {
+        buffer.put_int(SOL_IPV6, IPV6_2292HOPLIMIT, i32::from(control.ttl));
+    }
 }
 
-fn put_pktinfo6(buffer: &mut Buffer, to: Ipv6Addr, dev: u32) {
+fn put_pktinfo6(buffer: &mut Buffer, ty: i32, to: Ipv6Addr, dev: u32) {
     let mut info = to.octets().to_vec();
     info.extend(dev.to_ne_bytes());
-    buffer.put(SOL_IPV6, libc::IPV6_PKTINFO, &info);
+    buffer.put(SOL_IPV6, ty, &info);
 }
 
 /// `struct sock_extended_err` and the offender's address behind it (`AF_UNSPEC` if this host reported the error).

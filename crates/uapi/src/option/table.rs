@@ -261,7 +261,9 @@ static ROWS: &[Row] = rows! {
     SOL_IP 49 IP_MULTICAST_ALL ReadWrite bool!(IpMulticastAll);
     SOL_IP 51 IP_LOCAL_PORT_RANGE ReadWrite stack!(IpLocalPortRange, Codec::Int, MIN, MAX);
 
+    SOL_IPV6 2 IPV6_2292PKTINFO ReadWrite bool!(V6OldPktInfo);
     SOL_IPV6 7 IPV6_CHECKSUM ReadWrite stack!(V6Checksum, Checksum);
+    SOL_IPV6 8 IPV6_2292HOPLIMIT ReadWrite bool!(V6OldHopLimit);
     SOL_IPV6 16 IPV6_UNICAST_HOPS ReadWrite stack!(V6UnicastHops, Codec::MaybeByte, 0, 255);
     SOL_IPV6 17 IPV6_MULTICAST_IF ReadWrite stack!(V6MulticastIf, Codec::DevIndex);
     SOL_IPV6 18 IPV6_MULTICAST_HOPS ReadWrite stack!(V6MulticastHops, Codec::ByteOr, 0, 255, 1);

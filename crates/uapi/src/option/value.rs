@@ -301,6 +301,7 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::IpBindAddressNoPort(on) | O::IpRetOpts(on) | O::V6Only(on) | O::V6MulticastLoop(on) => on_off(*on),
         O::V6RecvPktInfo(on) | O::V6RecvHopLimit(on) | O::V6RecvTclass(on) | O::V6RecvErr(on) => on_off(*on),
         O::V6DontFrag(on) | O::V6FlowInfoSend(on) | O::V6AutoFlowLabel(on) | O::V6HdrIncl(on) => on_off(*on),
+        O::V6OldPktInfo(on) | O::V6OldHopLimit(on) => on_off(*on),
         O::V6Freebind(on) | O::V6Transparent(on) | O::TcpNoDelay(on) | O::TcpCork(on) => on_off(*on),
         O::TcpQuickAck(on) | O::TcpFastOpenConnect(on) | O::UdpCork(on) | O::UdpGro(on) => on_off(*on),
         O::RcvBuf(n) | O::SndBuf(n) | O::RcvBufForce(n) | O::SndBufForce(n) | O::RcvLowat(n) => *n as i32,
