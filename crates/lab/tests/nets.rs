@@ -80,6 +80,20 @@ fn tcp_carries_every_byte_over_a_bad_link() {
     }
 }
 
+/// `cargo test --release -p netspace-lab --test nets -- --ignored`; a few minutes.
+#[test]
+#[ignore = "long: run it in release"]
+fn ten_gigabytes_arrive_whole() {
+    let plan = plan_of(
+        "hosts: {a: {}, b: {}}\nlinks: ['a -- b {delay: 10ms, loss: 1%, reorder: 1%, duplicate: 1%, corrupt: 0.1%}']\n",
+    );
+    let mut world = world(plan, 10);
+    let (a, b) = pair(&mut world, "a", "b", true, 5001);
+    let took = transfer(&mut world, a, b, 10_000_000_000, 1_000_000 * SECOND);
+    println!("{:.1} Mbit/s by the lab's clock", 80_000.0 / took.as_secs_f64());
+    assert_ledger(&world);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = || {

@@ -1,7 +1,7 @@
 //! The file as a tree of values, each with its place: what the typed reader walks, so that it can go on after an error.
 //!
-//! YAML cannot hold the short link form `a -- b {delay: 20ms}` as a plain scalar, because of the `: `. [`shield`] hides
-//! that from the parser without moving a byte, and the braces are parsed as a mapping of their own.
+//! YAML cannot hold the short link form `a -- b {delay: 20ms}` as a plain scalar. [`shield`] hides its structure from the
+//! parser without moving a byte, and the braces are parsed as a mapping of their own.
 
 use std::fmt;
 use std::ops::Range;
@@ -186,7 +186,10 @@ fn raw_to_node(raw: Spanned<Raw>, shielded: &str, original: &str, base: usize) -
         Raw::Map(entries) => {
             let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| {
                 let span = bytes_of(&key.referenced, original);
-                let key = Key { text: key.value, span: span.start + base..span.end + base };
+                let slice = original.get(span.clone()).unwrap_or("");
+                let hidden = shielded.get(span.clone()) != Some(slice);
+                let text = if hidden { slice.to_owned() } else { key.value };
+                let key = Key { text, span: span.start + base..span.end + base };
                 (key, raw_to_node(value, shielded, original, base))
             };
             Value::Map(entries.into_iter().map(entry).collect())
@@ -200,37 +203,89 @@ fn fold(text: &str) -> String {
     if text.contains('\n') { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text.to_owned() }
 }
 
-/// Replaces the blank after each `:` within the braces of a short link by `~`, so that YAML reads the whole line as one
-/// plain scalar. Every byte stays where it is.
+/// Hides from YAML what it would read as structure: the braces of a short link (`a -- b {delay: 20ms}`) and the brackets
+/// of a range (`h[1-30]`), which are not allowed in flow lists and mappings. Every byte stays where it is, and the text
+/// itself is read from the original again. Quoted text, comments and block scalars are left alone.
 fn shield(text: &str) -> String {
     let mut out = text.as_bytes().to_vec();
     let mut at = 0;
+    let mut block_indent = None;
     for line in text.split_inclusive('\n') {
-        if let Some(open) = short_link_brace(line) {
-            let start = at + open;
-            let end = closing_brace(text, start).unwrap_or(at + line.trim_end().len());
-            for i in start..end.saturating_sub(1) {
-                if out[i] == b':' && out[i + 1] == b' ' {
-                    out[i + 1] = b'~';
-                }
-            }
+        let indent = line.len() - line.trim_start().len();
+        if block_indent.is_some_and(|b| indent > b || line.trim().is_empty()) {
+            at += line.len();
+            continue;
         }
+        shield_line(text, at, line, &mut out);
+        block_indent = opens_block_scalar(line).then_some(indent);
         at += line.len();
     }
     // Only ASCII bytes were replaced by ASCII bytes.
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Where the braces open, if `line` is a list item `- a -- b {`.
-fn short_link_brace(line: &str) -> Option<usize> {
-    let item = line.trim_start().strip_prefix("- ")?.trim_start();
-    if item.starts_with(['"', '\'', '{', '[', '&', '*', '!', '|', '>', '#']) {
-        return None;
+/// Whether a line ends in `|` or `>` (with `-`, `+` or digits): the lines below it, indented more, are one text.
+fn opens_block_scalar(line: &str) -> bool {
+    let last = line.split_whitespace().take_while(|w| !w.starts_with('#')).last().unwrap_or("");
+    let mut chars = last.chars();
+    matches!(chars.next(), Some('|' | '>')) && chars.all(|c| matches!(c, '-' | '+' | '0'..='9'))
+}
+
+fn shield_line(text: &str, at: usize, line: &str, out: &mut [u8]) {
+    let bytes = line.as_bytes();
+    let mut quote = None;
+    let mut end_of_link = 0;
+    for (i, &byte) in bytes.iter().enumerate() {
+        let starts_word = i == 0 || matches!(bytes[i - 1], b' ' | b'[' | b'{' | b',' | b'\t');
+        match (quote, byte) {
+            (Some(q), byte) if q == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') if starts_word => quote = Some(byte),
+            (None, b'#') if starts_word => return,
+            (None, b'{') if i >= end_of_link && follows_link(&line[..i]) => {
+                let close = closing_brace(text, at + i).unwrap_or(at + line.trim_end().len());
+                hide(&mut out[at + i..close]);
+                end_of_link = close - at;
+            }
+            (None, b'[') if i > 0 => {
+                if let Some(len) = range_len(&line[i - 1..]) {
+                    hide(&mut out[at + i..at + i - 1 + len]);
+                }
+            }
+            _ => {}
+        }
     }
-    let offset = line.len() - item.len();
-    let brace = item.find('{')?;
-    let head = &item[..brace];
-    (head.contains("--") && !head.contains(": ") && !head.contains(" #")).then_some(offset + brace)
+}
+
+/// Replaces YAML's structure by letters that mean nothing to it.
+fn hide(bytes: &mut [u8]) {
+    for i in 0..bytes.len() {
+        bytes[i] = match bytes[i] {
+            b'{' | b'[' => b'(',
+            b'}' | b']' => b')',
+            b',' => b';',
+            b' ' if i > 0 && bytes[i - 1] == b':' => b'~',
+            byte => byte,
+        };
+    }
+}
+
+/// Whether the text before a brace ends in a link's end: `a -- b `, `- gw:eth1--b`.
+fn follows_link(head: &str) -> bool {
+    let name = |c: char| c.is_alphanumeric() || "_-:[].".contains(c);
+    let head = head.trim_end();
+    let before = head.trim_end_matches(name);
+    head[before.len()..].contains("--") && !before.ends_with('{') || before.trim_end().ends_with("--")
+}
+
+/// The length of `x[1-30]` at the start of a text (`x` is any letter of a name).
+fn range_len(text: &str) -> Option<usize> {
+    let inner =
+        text.strip_prefix(|c: char| c.is_alphanumeric() || c == '_' || c == '-')?.strip_prefix('[')?;
+    let (range, _) = inner.split_once(']')?;
+    let (from, to) = range.split_once('-')?;
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    (digits(from) && digits(to)).then_some(text.len() - inner.len() + range.len() + 1)
 }
 
 /// One past the brace that closes the one at `open`; none if it is never closed before a blank line.
@@ -273,5 +328,24 @@ mod tests {
         };
         assert_eq!(scalar(1), "02:00:00:00:00:01");
         assert_eq!(scalar(2), "0x10");
+    }
+
+    #[test]
+    fn links_and_ranges_stand_in_flow_lists_too() {
+        let text = "hosts: {h[1-3]: {}, 'x[1-2]': {}}\nlinks: [h[1-3] -- s {loss: 1%, to: {s: {delay: 1ms}}}, a--b {mtu: 1400}]\n\
+                    run: |\n  echo h[1-3] -- x {a: b}\nlast: echo a[1-2], b # c[1-2] -- x {\n";
+        let tree = parse(text).unwrap_or_else(|d| panic!("{}", d.message));
+        let Value::Map(entries) = &tree.value else { panic!("{tree:?}") };
+        let Value::Map(hosts) = &entries[0].1.value else { panic!("{tree:?}") };
+        assert_eq!(hosts.iter().map(|(k, _)| k.text.as_str()).collect::<Vec<_>>(), ["h[1-3]", "x[1-2]"]);
+        let Value::Seq(links) = &entries[1].1.value else { panic!("{tree:?}") };
+        let scalar = |n: &Node| match &n.value {
+            Value::Scalar(s) => s.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scalar(&links[0]), "h[1-3] -- s {loss: 1%, to: {s: {delay: 1ms}}}");
+        assert_eq!(scalar(&links[1]), "a--b {mtu: 1400}");
+        assert_eq!(scalar(&entries[2].1).trim_end(), "echo h[1-3] -- x {a: b}");
+        assert_eq!(scalar(&entries[3].1), "echo a[1-2], b");
     }
 }
