@@ -16,7 +16,8 @@
 //! | `send/` | what may go; what is in flight; loss detection and recovery |
 //! | `cc/` | congestion control |
 //! | `rtt`, `timer`, `timeout` | times |
-//! | `time_wait`, `urgent`, `error`, `info` | the rest |
+//! | `syn_received`, `time_wait` | the states of which there are many, small |
+//! | `urgent`, `error`, `info` | the rest |
 #![forbid(unsafe_code)]
 
 mod cc;
@@ -33,6 +34,7 @@ mod segment;
 mod send;
 mod seq;
 mod state;
+mod syn_received;
 mod time_wait;
 mod timeout;
 mod timer;
@@ -44,4 +46,5 @@ pub use connection::{Connection, SendFlags};
 pub use info::TcpInfo;
 pub use segment::Segment;
 pub use state::{Event, IcmpError, State, TcpError};
+pub use syn_received::{SynReceived, SynVerdict};
 pub use time_wait::{TimeWait, TimeWaitVerdict};
