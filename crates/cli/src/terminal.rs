@@ -32,14 +32,15 @@ impl RawMode {
         let before = termios::tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        termios::tcsetattr(io::stdin(), OptionalActions::Flush, &raw)?;
+        // What has been typed already is for the program: it is kept.
+        termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         Ok(Self(before))
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 

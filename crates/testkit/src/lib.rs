@@ -86,7 +86,10 @@ impl Lab {
     pub fn new(binary: &str, yaml: &str) -> Self {
         let scratch = Scratch::new("lab");
         let copy = scratch.path().join("netspace");
-        std::fs::copy(binary, &copy).expect("copy the binary to where everybody may run it");
+        // A link where it can be: a copy just written may still be open in another thread's child (ETXTBSY).
+        if std::fs::hard_link(binary, &copy).is_err() {
+            std::fs::copy(binary, &copy).expect("copy the binary to where everybody may run it");
+        }
         scratch.write("lab.yaml", yaml);
         Self { scratch, binary: copy }
     }

@@ -114,13 +114,11 @@ fn on_terminal(client: &mut Client, request: &Request) -> anyhow::Result<u8> {
             match relay.run(client.fd(), &signals)? {
                 Relayed::Reply => {}
                 Relayed::Signals(came) => {
-                    for signal in came {
-                        if signal == libc::SIGWINCH {
-                            terminal::copy_window_size(&master);
-                        } else {
-                            client.send(&Request::Signal { signal }, &[])?;
-                        }
+                    // Our terminal has gone, or somebody ends us: the program is hung up on when we go.
+                    if let Some(signal) = came.iter().find(|signal| **signal != libc::SIGWINCH) {
+                        break exit_code(None, Some(*signal));
                     }
+                    terminal::copy_window_size(&master);
                     continue;
                 }
             }

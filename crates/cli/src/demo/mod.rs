@@ -46,11 +46,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const CLOSING: Duration = Duration::from_millis(100);
 
 const TRY_NEXT: &str = "\
-netspace run LAB.yaml                       a network of your own, and its checks
-netspace run LAB.yaml --on client -- curl http://server/     your own programs
-netspace up LAB.yaml; netspace shell client          a shell on one of its hosts
-netspace link gw--server set delay 80ms loss 5%            a worse link, live
-netspace trace server tcp              each packet, live; drops with their reason";
+netspace run LAB.yaml                      a network of your own, its checks
+netspace run LAB.yaml --on client -- curl http://server/   your own programs
+netspace up LAB.yaml; netspace shell client        a shell on one of its hosts
+netspace link gw--server set delay 80ms loss 5%          a worse link, live
+netspace trace server tcp           each packet, live; drops and their reason";
 
 /// Runs the demo.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {

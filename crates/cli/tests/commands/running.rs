@@ -85,7 +85,7 @@ fn links_are_shown_and_changed() {
     home.run(&["link", "gw--server", "up"]).exits(0);
     assert!(!home.run(&["link", "gw--server"]).ok().contains("down"));
     home.run(&["link", "gw--sever", "up"]).exits(2).says("server");
-    home.run(&["link", "gw--server", "set", "delay", "5parsecs"]).exits(2).says("5parsecs");
+    home.run(&["link", "gw--server", "set", "delay", "5parsecs"]).exits(2).says("parsecs");
     home.run(&["link", "gw--server", "--from", "lan", "set", "delay", "5ms"]).exits(2).says("no end of this link");
 }
 

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::Child;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
@@ -49,6 +50,10 @@ impl Screen {
     fn wait_for(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(text) {
+            let limit = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+            let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
+            let ready = rustix::event::poll(&mut fds, Some(&limit)).expect("poll");
+            assert_ne!(ready, 0, "{text:?} has not come in 20 s: {:?}", self.seen);
             let n = self.master.read(&mut buffer).unwrap_or(0);
             assert_ne!(n, 0, "the screen ended before {text:?}: {:?}", self.seen);
             self.seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
@@ -57,6 +62,13 @@ impl Screen {
 
     fn exit_code(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -95,6 +107,6 @@ fn a_shell_opens_on_a_host() {
     home.run(&["up", "lab.yaml"]).exits(0);
     let mut screen = Screen::start(&home, &["shell", "server"]);
     screen.type_in("cat /etc/hostname; exit 4\n");
-    screen.wait_for("\nserver");
+    screen.wait_for("server\r\n");
     assert_eq!(screen.exit_code(), Some(4));
 }
