@@ -4,6 +4,7 @@
 #[path = "../../crates/wire/tests/entry/mod.rs"]
 pub mod entry;
 
+pub mod lab;
 pub mod tcp_pair;
 
 /// The whole stack, as its smoke test calls it.
