@@ -7,7 +7,7 @@ use netspace_stack::sock::SockId;
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::SockKind;
 
-use crate::standin::{Connecting, Datagram, Fresh, Listener, Netlink, Stream};
+use crate::standin::{Buffers, Connecting, Datagram, Fresh, Listener, Netlink, Stream};
 
 /// Where a socket stands in [`crate::Door`]'s table.
 pub(crate) type Key = usize;
@@ -56,6 +56,8 @@ pub(crate) struct Sock {
     pub(crate) seen_ms: u64,
     /// When the last datagram that was given to the program had come.
     pub(crate) last_received: Option<netspace_base::Instant>,
+    /// `SO_SNDBUF` and `SO_RCVBUF`, if set.
+    pub(crate) buffers: Buffers,
     /// What `SO_ERROR` is to tell, when the stack has told us already.
     pub(crate) error: Option<Errno>,
     /// `connect` has told of the connection's success.

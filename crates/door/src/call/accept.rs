@@ -79,11 +79,12 @@ impl Door {
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let (kind, host) = (sock.kind, sock.ns);
         let (recv_timeout, send_timeout) = (sock.recv_timeout, sock.send_timeout);
+        let buffers = sock.buffers;
         let name = sockaddr::emit(peer, kind.family);
         self.write_address(call, call.args[1], call.args[2], &name)?;
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let Body::Listener(listener) = &mut sock.body else { return err(libc::EINVAL) };
-        let (stream, inner) = Stream::accepted(listener.take_pair().map_err(os)?).map_err(os)?;
+        let (stream, inner) = Stream::accepted(listener.take_pair().map_err(os)?, buffers).map_err(os)?;
         let inode = socket::inode(inner.as_fd()).map_err(os)?;
         if flags & libc::SOCK_NONBLOCK != 0 {
             file::set_nonblocking(inner.as_fd()).map_err(os)?;
@@ -106,6 +107,7 @@ impl Door {
             seen_ms: file::monotonic_ms(),
             holder: (call.tid, fd),
             last_received: None,
+            buffers,
             error: None,
             connect_told: true,
         }))

@@ -150,7 +150,7 @@ impl Door {
     fn finish_connect(&mut self, world: &mut dyn World, key: Key) -> Result<(), Errno> {
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let Body::Connecting(connecting) = &mut sock.body else { return Ok(()) };
-        let stream = connecting.establish(&self.hub).map_err(os)?;
+        let stream = connecting.establish(&self.hub, sock.buffers).map_err(os)?;
         let (sock, _) = self.sock(key)?;
         // With the old body goes the door's descriptor of the program's end.
         sock.body = Body::Stream(stream);

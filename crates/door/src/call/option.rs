@@ -11,6 +11,7 @@ use netspace_uapi::{Errno, sockaddr};
 use super::{Answer, Call, DONE, Outcome, err};
 use crate::door::{Door, World};
 use crate::sock::{Body, Key};
+use crate::standin::Buffers;
 use crate::sys::socket;
 
 /// Longest option value that is looked at, bytes.
@@ -39,6 +40,14 @@ impl option::Devices for NoDevices {
 
     fn name(&self, _dev: DevId) -> Option<String> {
         None
+    }
+}
+
+fn buffers_set(option: &SockOpt) -> Buffers {
+    match option {
+        SockOpt::SndBuf(bytes) => Buffers { send: Some(*bytes), receive: None },
+        SockOpt::RcvBuf(bytes) => Buffers { send: None, receive: Some(*bytes) },
+        _ => Buffers::default(),
     }
 }
 
@@ -72,6 +81,7 @@ impl Door {
             Set::Ignored => DONE,
             Set::Timeout(which, timeout) => self.set_timeout(call, key, which, timeout, &bytes),
             Set::Stack(value) => {
+                let buffers = buffers_set(&value);
                 let result = ns.set_option(t, id, value);
                 if let Err(error @ (SockError::NoSuchOption | SockError::OperationUnsupported)) = result {
                     let name = option::name(level, number).unwrap_or("?");
@@ -79,9 +89,22 @@ impl Door {
                 }
                 result?;
                 self.sync(world, key);
-                DONE
+                Ok(self.set_buffers(key, buffers))
             }
         }
+    }
+
+    /// The stand-in of a stream has the buffers that its program asks for.
+    fn set_buffers(&mut self, key: Key, new: Buffers) -> Answer {
+        let Some(sock) = self.socks.get_mut(key).filter(|_| new != Buffers::default()) else {
+            return Answer::Value(0);
+        };
+        sock.buffers.send = new.send.or(sock.buffers.send);
+        sock.buffers.receive = new.receive.or(sock.buffers.receive);
+        let Body::Stream(stream) = &mut sock.body else { return Answer::Value(0) };
+        stream.set_buffers(sock.buffers);
+        // The kernel sets the program's end, of which we have no descriptor.
+        if new.send.is_some() { Answer::Proceed } else { Answer::Value(0) }
     }
 
     /// `SO_RCVTIMEO` and `SO_SNDTIMEO` hold for held calls, and on the stand-in for native ones.

@@ -9,7 +9,7 @@ use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 use super::{Answer, Call, DONE, Outcome, err, os};
 use crate::door::{Door, World, note};
 use crate::sock::{Body, Sock};
-use crate::standin::{Datagram, Fresh, Listener};
+use crate::standin::{Buffers, Datagram, Fresh, Listener};
 use crate::sys::{file, seccomp, socket};
 
 const TYPE_MASK: i32 = 0xf;
@@ -127,6 +127,7 @@ impl Door {
             seen_ms: file::monotonic_ms(),
             holder: (call.tid, fd),
             last_received: None,
+            buffers: Buffers::default(),
             error: None,
             connect_told: false,
         });

@@ -11,7 +11,7 @@ mod stream;
 pub(crate) use datagram::Datagram;
 pub(crate) use listener::Listener;
 pub(crate) use netlink::Netlink;
-pub(crate) use stream::{Connecting, Fate, Fresh, Hub, Stream};
+pub(crate) use stream::{Buffers, Connecting, Fate, Fresh, Hub, Stream};
 
 /// Most bytes moved in one step.
 pub(crate) const CHUNK: usize = 256 * 1024;

@@ -50,6 +50,23 @@ pub(crate) struct Connecting {
     pub(crate) outer: Option<OwnedFd>,
 }
 
+/// The sizes of buffers that a program has asked for, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Buffers {
+    /// `SO_SNDBUF`.
+    pub(crate) send: Option<u32>,
+    /// `SO_RCVBUF`.
+    pub(crate) receive: Option<u32>,
+}
+
+impl Buffers {
+    /// Gives a program's end the send buffer that its stream will have.
+    fn apply(self, inner: &OwnedFd) {
+        let bytes = self.send.map_or(SEND_BUFFER, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
+        socket::set_send_buffer(inner.as_fd(), bytes);
+    }
+}
+
 /// Where program ends are connected to, for the door to have the other end.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -89,23 +106,25 @@ impl Connecting {
     }
 
     /// The connection is made. The stream works once this value, with the door's descriptor, is dropped.
-    pub(crate) fn establish(&mut self, hub: &Hub) -> io::Result<Stream> {
+    pub(crate) fn establish(&mut self, hub: &Hub, buffers: Buffers) -> io::Result<Stream> {
         let outer = match self.outer.take() {
             None => {
                 let outer = hub.join(&self.inner)?;
                 socket::send(self.inner.as_fd(), &[0])?;
-                socket::set_send_buffer(self.inner.as_fd(), SEND_BUFFER);
+                buffers.apply(&self.inner);
                 outer
             }
             Some(outer) => {
                 let filled = socket::available(outer.as_fd());
                 let mut away = vec![0; filled.saturating_sub(1)];
                 socket::receive(outer.as_fd(), &mut away, false)?;
-                socket::set_send_buffer(self.inner.as_fd(), SEND_BUFFER);
+                buffers.apply(&self.inner);
                 outer
             }
         };
-        Ok(Stream::new(outer))
+        let mut stream = Stream::new(outer);
+        stream.set_buffers(buffers);
+        Ok(stream)
     }
 }
 
@@ -124,6 +143,10 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Stream {
     outer: Option<OwnedFd>,
+    /// The first byte in the outer end is the marker, not news.
+    marker: bool,
+    /// No marker is to be left.
+    unmarked: bool,
     /// From the stack, not yet written for the program.
     down: VecDeque<Bytes>,
     /// From the program, taken but not yet accepted by the stack.
@@ -152,6 +175,8 @@ impl Stream {
     fn new(outer: OwnedFd) -> Self {
         Self {
             outer: Some(outer),
+            marker: true,
+            unmarked: false,
             down: VecDeque::new(),
             up: None,
             ended: false,
@@ -167,17 +192,21 @@ impl Stream {
     }
 
     /// An accepted connection: the stream and the program's end.
-    pub(crate) fn accepted(pair: (OwnedFd, OwnedFd)) -> io::Result<(Self, OwnedFd)> {
+    pub(crate) fn accepted(pair: (OwnedFd, OwnedFd), buffers: Buffers) -> io::Result<(Self, OwnedFd)> {
         let (inner, outer) = pair;
-        socket::set_send_buffer(inner.as_fd(), SEND_BUFFER);
+        buffers.apply(&inner);
         socket::send(inner.as_fd(), &[0])?;
-        Ok((Self::new(outer), inner))
+        let mut stream = Self::new(outer);
+        stream.set_buffers(buffers);
+        Ok((stream, inner))
     }
 
     /// What is left of a handshake that failed after the program had gone on.
     pub(crate) fn failed(error: Errno) -> Self {
         Self {
             outer: None,
+            marker: false,
+            unmarked: false,
             down: VecDeque::new(),
             up: None,
             ended: false,
@@ -243,11 +272,28 @@ impl Stream {
         self.shut_write && (self.shut_read || self.ended)
     }
 
+    /// Bytes that the program has written and nobody has taken yet.
+    fn written(&self) -> usize {
+        let all = self.outer.as_ref().map_or(0, |outer| socket::available(outer.as_fd()));
+        all.saturating_sub(usize::from(self.marker))
+    }
+
+    /// The program has set its buffers (`SO_SNDBUF`, `SO_RCVBUF`): the stand-in's follow. A small send buffer leaves no
+    /// room for the marker, so a reset then reads as an end.
+    pub(crate) fn set_buffers(&mut self, buffers: Buffers) {
+        self.unmarked = buffers.send.is_some_and(|bytes| bytes < SEND_BUFFER.unsigned_abs());
+        if let Some(outer) = self.outer.as_ref().filter(|_| self.unmarked && self.marker) {
+            // The rest of its piece goes with it.
+            self.marker = socket::receive(outer.as_fd(), &mut [0], false).is_err();
+        }
+        if let (Some(outer), Some(bytes)) = (&self.outer, buffers.receive) {
+            socket::set_send_buffer(outer.as_fd(), i32::try_from(bytes).unwrap_or(i32::MAX));
+        }
+    }
+
     /// Bytes that the program has written and the stack has not yet got.
     pub(crate) fn unsent(&self) -> usize {
-        let waiting =
-            self.outer.as_ref().map_or(0, |outer| socket::available(outer.as_fd()).saturating_sub(1));
-        waiting + self.up.as_ref().map_or(0, Bytes::len)
+        self.written() + self.up.as_ref().map_or(0, Bytes::len)
     }
 
     /// Moves bytes both ways as far as they go.
@@ -297,21 +343,26 @@ impl Stream {
     }
 
     /// What the program has written, up to `space` bytes, leaving the last byte in place as the marker.
-    fn take_written(&self, space: usize) -> Option<Bytes> {
+    fn take_written(&mut self, space: usize) -> Option<Bytes> {
         let outer = self.outer.as_ref()?.as_fd();
-        if space == 0 {
-            return None;
-        }
-        let take = socket::available(outer).saturating_sub(1).min(space).min(CHUNK);
+        let take = self.written().min(space).min(CHUNK);
         if take == 0 {
             return None;
         }
+        let old = usize::from(self.marker);
+        let mut buffer = vec![0; old + take];
+        if self.unmarked {
+            let taken = socket::receive(outer, &mut buffer, false).ok()?;
+            self.marker = false;
+            return Some(Bytes::from(buffer).slice(old.min(taken)..taken)).filter(|data| !data.is_empty());
+        }
         // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
-        let mut buffer = vec![0; take + 1];
-        let taken = socket::receive(outer, &mut buffer[..take], false).ok()?;
+        let but_one = buffer.len() - 1;
+        let taken =
+            if but_one == 0 { 0 } else { socket::receive(outer, &mut buffer[..but_one], false).ok()? };
         let peeked = socket::receive(outer, &mut buffer[taken..=taken], true).unwrap_or(0);
-        let data = Bytes::from(buffer).slice(1..taken + peeked);
-        (!data.is_empty()).then_some(data)
+        self.marker = peeked == 1;
+        Some(Bytes::from(buffer).slice(old..taken + peeked)).filter(|data| !data.is_empty())
     }
 
     fn tell_end(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
