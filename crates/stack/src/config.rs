@@ -287,6 +287,7 @@ impl Netns {
             for addr in addrs {
                 neigh::arp::announce(self, t, dev, addr);
             }
+            ip6::dad::resume(self, t, dev);
             ip6::ra::device_up(self, t, dev);
         } else if up {
             // Who is on the link may have changed: what is known is not trusted any more.
@@ -431,12 +432,11 @@ impl Netns {
     /// Removes the first route to `prefix` of the main table that fits what is given.
     pub fn del_route(
         &mut self,
-        t: &mut Turn,
+        _t: &mut Turn,
         prefix: IpNet,
         via: Option<IpAddr>,
         dev: Option<DevId>,
     ) -> Result<(), SockError> {
-        let _ = t;
         let fits = |hop_via: Option<IpAddr>, hop_dev: DevId| {
             via.is_none_or(|v| hop_via == Some(v)) && dev.is_none_or(|d| hop_dev == d)
         };

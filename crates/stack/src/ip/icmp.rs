@@ -37,9 +37,7 @@ pub(crate) fn send_error(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, error: Error) 
     if redirect_denied || (!loopback && limited(ns, t, dst, icmp_type, icmp_code)) {
         return;
     }
-    let options = 0;
-    let max = ERROR_MAX - 20 - options - HEADER_LEN;
-    let quoted = quote(pkt, max);
+    let quoted = quote(pkt, ERROR_MAX - 20 - HEADER_LEN);
     let mut out = build(t, &repr, &quoted);
     ns.snmp.inc(Counter::IcmpOutMsgs);
     count_out(ns, icmp_type);

@@ -226,7 +226,7 @@ pub(crate) fn device_down(ns: &mut Netns, t: &mut Turn, dev: DevId, all: bool) {
         route.hops.retain(|hop| hop.dev != dev);
         !route.hops.is_empty() || route.kind.is_refusal()
     });
-    super::mld::device_down(ns, t, dev);
+    super::mld::device_down(ns, dev);
     super::ra::device_down(ns, dev);
     ns.routes_changed();
 }

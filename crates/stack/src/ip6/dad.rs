@@ -42,6 +42,17 @@ pub(crate) fn start(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: Ipv6Addr) {
     }
 }
 
+/// The carrier has come: the checks that waited for it begin.
+pub(crate) fn resume(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+    let tentative: Vec<Ipv6Addr> = match ns.dev.get(dev) {
+        Some(d) => d.addrs6.iter().filter(|a| a.state == AddrState::Tentative).map(|a| a.addr).collect(),
+        None => return,
+    };
+    for addr in tentative {
+        start(ns, t, dev, addr);
+    }
+}
+
 /// Notes when an address is due next; false if it is gone.
 fn schedule(ns: &mut Netns, dev: DevId, addr: Ipv6Addr, at: netspace_base::Instant) -> bool {
     let Some(device) = ns.dev.get_mut(dev) else { return false };
@@ -70,11 +81,12 @@ pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, dev: DevId) {
             passed(ns, t, dev, addr);
             continue;
         }
-        // Without a carrier nobody could answer: the check waits (RFC 4862 §5.4, Linux).
-        if running {
-            entry.probes_left -= 1;
-            probe(ns, t, dev, addr);
+        // Without a carrier nobody could answer: the check begins anew when it comes.
+        if !running {
+            continue;
         }
+        entry.probes_left -= 1;
+        probe(ns, t, dev, addr);
         let at = t.now + retrans;
         if schedule(ns, dev, addr, at) {
             ns.timers.set(at, TimerKey::Dad(dev));

@@ -6,7 +6,7 @@ use netspace_base::{ChecksumState, DropReason, Duration, Pkt, PktType, Point};
 use netspace_wire::checksum;
 use netspace_wire::ethernet::ETHERTYPE_IPV6;
 use netspace_wire::icmpv6::{HEADER_LEN, Icmpv6Repr, fill_checksum, is_error, kind, unreachable};
-use netspace_wire::ipv6::ext::Chain;
+use netspace_wire::ipv6::ext::{Chain, FragmentRepr, header_len, is_extension};
 use netspace_wire::ipv6::{Ipv6Repr, MTU_MIN};
 use netspace_wire::protocol;
 
@@ -86,18 +86,21 @@ fn send(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv6Repr, repr: &Icmpv6Rep
 /// No errors about errors, redirects, or fragments other than the first (RFC 4443 §2.4 (e.1), (e.2)).
 fn is_about_error_or_later_fragment(pkt: &Pkt) -> bool {
     let mut head = pkt.network_header().to_vec();
-    for frag in pkt.frags().iter().take_while(|_| true) {
-        if head.len() >= 128 {
-            break;
+    for frag in pkt.frags() {
+        let room = 128usize.saturating_sub(head.len());
+        head.extend_from_slice(&frag[..frag.len().min(room)]);
+    }
+    // Not `Chain::parse`: what is wrong with a header is why an error is about to be sent.
+    let (mut next, mut at) = (head.get(6).copied().unwrap_or(protocol::NO_NEXT), 40);
+    while is_extension(next) {
+        let Some(bytes) = head.get(at..).filter(|b| b.len() >= 8) else { return false };
+        if next == protocol::FRAGMENT && FragmentRepr::parse(bytes).is_ok_and(|(f, _)| f.offset > 0) {
+            return true;
         }
-        head.extend_from_slice(&frag[..frag.len().min(128)]);
+        at += header_len(next, bytes).unwrap_or(8);
+        next = bytes[0];
     }
-    let Ok(chain) = Chain::parse(&head) else { return false };
-    if chain.fragment.is_some_and(|(f, _)| f.offset > 0) {
-        return true;
-    }
-    chain.protocol == protocol::ICMPV6
-        && head.get(chain.offset).is_none_or(|&icmp| is_error(icmp) || icmp == kind::REDIRECT)
+    next == protocol::ICMPV6 && head.get(at).is_none_or(|&icmp| is_error(icmp) || icmp == kind::REDIRECT)
 }
 
 /// Whether rates forbid it. "Packet too big" is never held back: path-MTU discovery lives on it.

@@ -253,7 +253,7 @@ pub(crate) fn link_local_ready(ns: &mut Netns, t: &mut Turn, dev: DevId) {
 }
 
 /// The device went down: the groups of addresses and of every node go, those of sockets stay.
-pub(crate) fn device_down(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+pub(crate) fn device_down(ns: &mut Netns, dev: DevId) {
     let Some(device) = ns.dev.get_mut(dev) else { return };
     device.groups6.reset();
     let solicited =
@@ -272,7 +272,6 @@ pub(crate) fn device_down(ns: &mut Netns, t: &mut Turn, dev: DevId) {
             let _ = device.groups6.leave(group);
         }
     }
-    let _ = t;
 }
 
 impl Netns {

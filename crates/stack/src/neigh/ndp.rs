@@ -95,7 +95,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, arrival: &Arr
     }
     let taken = match &repr.message {
         NdpMessage::NeighborSolicitation { target } => {
-            solicitation(ns, t, arrival.dev, src, dst, *target, &repr.options)
+            solicitation(ns, t, arrival.dev, src, *target, &repr.options)
         }
         NdpMessage::NeighborAdvertisement(na) => advertisement(ns, t, arrival.dev, na, &repr.options),
         NdpMessage::RouterSolicitation => ra::solicitation(ns, t, arrival.dev, src, &repr.options),
@@ -113,7 +113,6 @@ fn solicitation(
     t: &mut Turn,
     dev: DevId,
     src: Ipv6Addr,
-    dst: Ipv6Addr,
     target: Ipv6Addr,
     options: &NdpOptions,
 ) -> bool {
@@ -139,9 +138,7 @@ fn solicitation(
         super::update(ns, t, dev, src.into(), news, true);
     }
     let to = if prober { ipv6::ALL_NODES } else { src };
-    // A unicast solicitation from a station that is known needs no option, but it does no harm (RFC 4861 §4.4).
     advertise(ns, t, dev, target, to, !prober);
-    let _ = dst;
     true
 }
 
