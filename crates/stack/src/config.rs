@@ -165,7 +165,7 @@ impl Netns {
         }
         // A port's frames are the bridge's: its own IPv6 ends (addresses belong on the bridge).
         if bridge.is_some() && up {
-            ip6::addr::device_down(self, t, port, true);
+            ip6::addr::device_down(self, port, true);
         }
         if let Some(device) = self.dev.get_mut(port) {
             device.master = bridge;
@@ -262,7 +262,7 @@ impl Netns {
     fn device_down(&mut self, t: &mut Turn, dev: DevId) {
         ip::igmp::device_down(self, dev);
         ip::addr::device_down(self, dev);
-        ip6::addr::device_down(self, t, dev, false);
+        ip6::addr::device_down(self, dev, false);
         neigh::device_down(self, t, dev, false);
         let Some(device) = self.dev.get_mut(dev) else { return };
         device.own_flags -= DevFlags::UP;
@@ -315,7 +315,7 @@ impl Netns {
         }
         // Below IPv6's least MTU there is no IPv6 (RFC 8200 §5).
         if up && before >= 1280 && mtu < 1280 {
-            ip6::addr::device_down(self, t, dev, true);
+            ip6::addr::device_down(self, dev, true);
         } else if up && before < 1280 && mtu >= 1280 {
             ip6::addr::device_up(self, t, dev);
         }

@@ -19,10 +19,9 @@ pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) 
     };
     // As a network card does, frames for groups that nobody here has joined and for other stations end before the ring,
     // unless somebody wants to see everything.
-    if !device.capture && device.master.is_none() && device.promiscuous == 0 {
-        if let Some(reason) = filtered(device, &pkt) {
-            return Err(Stop::Drop(pkt, reason));
-        }
+    let sees_all = device.capture || device.master.is_some() || device.promiscuous > 0;
+    if let Some(reason) = filtered(device, &pkt).filter(|_| !sees_all) {
+        return Err(Stop::Drop(pkt, reason));
     }
     if device.ring.len() >= device.ring_limit {
         device.stats.rx_dropped += 1;

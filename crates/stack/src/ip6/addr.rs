@@ -207,7 +207,7 @@ fn add_link_local(ns: &mut Netns, t: &mut Turn, dev: DevId) {
 }
 
 /// The device went down: routes over it go, and addresses that were not put there by hand. `all`: those, too.
-pub(crate) fn device_down(ns: &mut Netns, t: &mut Turn, dev: DevId, all: bool) {
+pub(crate) fn device_down(ns: &mut Netns, dev: DevId, all: bool) {
     let keep = !all
         && ns.sysctl.all6.keep_addr_on_down.max(ns.dev.get(dev).map_or(0, |d| d.conf.v6.keep_addr_on_down))
             > 0;

@@ -94,6 +94,6 @@ pub(crate) fn enabled_changed(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     if device.conf.v6.disable_ipv6 == 0 {
         addr::device_up(ns, t, dev);
     } else {
-        addr::device_down(ns, t, dev, true);
+        addr::device_down(ns, dev, true);
     }
 }
