@@ -181,7 +181,7 @@ struct Ready {
 #[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
 enum LinkItem {
-    /// `a -- b {delay: 20ms, loss: 1%, rate: 100mbit}`; an end may name its interface, as `a:eth1`.
+    /// `a -- b {delay: 20ms, loss: 1%, rate: 100mbit}`; an end may name its interface, as `a:eth1`; `a -- b -- c` are two.
     Short(String),
     Link(Box<Link>),
 }

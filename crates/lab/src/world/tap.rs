@@ -6,7 +6,7 @@ use netspace_stack::Tap;
 use super::World;
 
 /// Somebody who wants to see every frame at every device.
-pub trait FrameSink {
+pub trait FrameSink: Send {
     /// A frame leaves or has arrived at a device. A packet that stands for several frames comes whole, its checksum
     /// perhaps still to be filled in.
     fn frame(&mut self, tap: &Tap);
