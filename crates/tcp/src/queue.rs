@@ -16,7 +16,7 @@ const SMALL: usize = 1024;
 const BLOCK: usize = 4096;
 
 /// Slices for which an empty queue keeps room.
-const CAPACITY_IDLE: usize = 64;
+const CAPACITY_IDLE: usize = 16;
 
 #[derive(Debug)]
 struct Chunk {

@@ -17,7 +17,7 @@ use netspace_base::Instant;
 use super::AckSummary;
 
 /// Records for which an idle connection keeps room.
-const CAPACITY_IDLE: usize = 256;
+const CAPACITY_IDLE: usize = 32;
 
 /// Records beyond which SACK blocks no longer cut: a hostile peer could else leave one for each byte.
 const RECORDS_CUT_MAX: usize = 16 << 10;
