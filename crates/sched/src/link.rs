@@ -299,7 +299,11 @@ fn flip_a_bit(pkt: &mut Pkt, rng: &mut Rng) {
 
 #[cfg(test)]
 mod tests {
-    use netspace_base::{PktId, Seed};
+    use netspace_base::{Bytes, ChecksumState, Gso, GsoKind, PktId, Seed};
+    use netspace_wire::ethernet::{ETHERTYPE_IPV4, EthernetRepr};
+    use netspace_wire::ipv4::Ipv4Repr;
+    use netspace_wire::udp::UdpRepr;
+    use netspace_wire::{MacAddr, protocol};
 
     use super::*;
 
@@ -422,5 +426,53 @@ mod tests {
         assert_eq!(link.next_arrival(), None);
         link.set_up(true);
         assert!(send_many(&mut link, 1, 60).is_empty());
+    }
+
+    /// An Ethernet frame with a UDP GSO packet: `count` datagrams of `size` bytes each behind one header.
+    fn gso_packet(count: usize, size: u16) -> Box<Pkt> {
+        let mut pkt = Pkt::new(PktId(1));
+        pkt.append_frag(Bytes::from(vec![7; count * usize::from(size)]));
+        let udp = UdpRepr::new(5000, 53, pkt.len());
+        udp.emit(pkt.push(udp.header_len()));
+        let ip = Ipv4Repr::new([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), protocol::UDP, pkt.len());
+        let pseudo = ip.pseudo_sum(pkt.len());
+        checksum::set_partial(&mut pkt, protocol::UDP, pseudo);
+        ip.emit(pkt.push(ip.header_len()));
+        pkt.set_network_header();
+        pkt.protocol = ETHERTYPE_IPV4;
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        EthernetRepr { src: mac, dst: mac, ethertype: ETHERTYPE_IPV4 }.emit(pkt.push(14));
+        pkt.set_mac_header();
+        pkt.gso = Some(Gso { size, kind: GsoKind::Udp });
+        pkt
+    }
+
+    #[test]
+    fn gso_packets_pass_whole_unless_single_frames_are_modelled() {
+        let mut plain = link("delay 5ms 1ms");
+        assert_eq!(plain.send(Instant::ZERO, gso_packet(4, 1000), &mut rng()).accepted, 1);
+
+        // Four frames of 1042 bytes, one after another at 8336 bits each.
+        let mut limited = link("rate 8336kbit");
+        assert_eq!(limited.send(Instant::ZERO, gso_packet(4, 1000), &mut rng()).accepted, 4);
+        let arrivals: Vec<_> = drain(&mut limited).into_iter().map(|(at, _)| at.as_millis()).collect();
+        assert_eq!(arrivals, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn checksums_catch_damage() {
+        let mut link = link("corrupt 100%");
+        let mut rng = rng();
+        let mut caught = 0;
+        for _ in 0..100 {
+            link.send(Instant::ZERO, gso_packet(1, 1000), &mut rng);
+            let got = link.arrive(Instant::ZERO).expect("a damaged frame arrives");
+            assert_eq!(got.checksum, ChecksumState::None, "the receiver must verify it");
+            caught += u32::from(!checksum::verify(&got));
+        }
+        assert!(
+            caught > 90,
+            "{caught}: all but damage to the Ethernet header and the IP header, which has its own"
+        );
     }
 }

@@ -155,9 +155,11 @@ fn put_ip(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted) {
 
 fn put_ip4(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv4Addr) {
     if wanted.pktinfo {
-        let local = match control.local {
-            Some(IpAddr::V4(local)) => local,
-            _ => to,
+        let local = match (control.local, &control.error) {
+            // The packet about an error was not routed to the socket: Linux leaves the field 0.
+            (_, Some(_)) => Ipv4Addr::UNSPECIFIED,
+            (Some(IpAddr::V4(local)), None) => local,
+            (_, None) => to,
         };
         let info = [control.dev.0.to_ne_bytes(), local.octets(), to.octets()].concat();
         buffer.put(SOL_IP, libc::IP_PKTINFO, &info);
