@@ -430,7 +430,8 @@ mod tests {
     fn a_command_needs_its_host() {
         assert!(Cli::try_parse_from(["netspace", "run", "a.yaml", "--", "true"]).is_err());
         assert!(Cli::try_parse_from(["netspace", "run", "a.yaml", "--on", "h"]).is_err());
-        let Ok(cli) = Cli::try_parse_from(["netspace", "run", "a.yaml", "--on", "h", "--", "ls", "-l"]) else {
+        let Ok(cli) = Cli::try_parse_from(["netspace", "run", "a.yaml", "--on", "h", "--", "ls", "-l"])
+        else {
             panic!("refused")
         };
         let Command::Run(run) = cli.command else { panic!("another command") };

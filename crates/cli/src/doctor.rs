@@ -138,7 +138,12 @@ fn errno_name(errno: i32) -> String {
 }
 
 /// The item for a finding: fine, or lacking in the given way.
-fn item(name: &'static str, finding: Finding, fine: &str, lack: (State, &'static str, &'static str)) -> Option<Item> {
+fn item(
+    name: &'static str,
+    finding: Finding,
+    fine: &str,
+    lack: (State, &'static str, &'static str),
+) -> Option<Item> {
     let (state, cost, remedy) = lack;
     Some(match finding? {
         Ok(()) => Item::ok(name, fine),
@@ -231,7 +236,9 @@ fn listener(finding: Finding) -> Item {
             cost,
             "allow seccomp(2) in the container's profile",
         ),
-        None => Item::lacking(name, State::Missing, "could not be tried", cost, "raise the limit of processes"),
+        None => {
+            Item::lacking(name, State::Missing, "could not be tried", cost, "raise the limit of processes")
+        }
     }
 }
 
@@ -239,7 +246,9 @@ fn memory_remedy(finding: Finding) -> &'static str {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     match (scope.trim(), finding) {
         ("2" | "3", _) => "kernel.yama.ptrace_scope forbids it here: 0 or 1 is needed",
-        (_, Some(Err(libc::ENOSYS))) => "allow process_vm_readv and process_vm_writev in the container's profile",
+        (_, Some(Err(libc::ENOSYS))) => {
+            "allow process_vm_readv and process_vm_writev in the container's profile"
+        }
         _ => "allow a process to look at its own children (ptrace_scope 0 or 1, seccomp profile, LSM)",
     }
 }

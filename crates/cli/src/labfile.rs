@@ -1,6 +1,6 @@
 //! Reading a lab file into a plan; what is wrong with it goes to standard error as a compiler would show it.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use netspace_lab::file::{self, Diagnostics};
@@ -64,7 +64,8 @@ fn read(path: &Path) -> io::Result<String> {
 fn show(diagnostics: &Diagnostics) {
     let (errors, warnings) = diagnostics.counts();
     if errors + warnings > 0 {
-        let text = diagnostics.render(io::stderr().is_terminal());
+        let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        let text = diagnostics.render(colours);
         message(format_args!("{}", text.trim_end()));
     }
 }

@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&format!("{error:#}"));
-            if error.downcast_ref::<BadInput>().is_some() { 2.into() } else { failure_code(&cli.command).into() }
+            if error.downcast_ref::<BadInput>().is_some() {
+                2.into()
+            } else {
+                failure_code(&cli.command).into()
+            }
         }
     }
 }

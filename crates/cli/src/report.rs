@@ -6,8 +6,9 @@ use netspace_lab::run::{CheckReport, Lab, LabEvent, Outcome};
 
 use crate::output::{BAD, DIM, GOOD, VALUE, WARN, message, warning};
 
-/// Below this, time fidelity is worth a warning.
+/// Below this, time fidelity is worth a warning, if this many seconds were lost.
 const FIDELITY_FINE: f64 = 0.99;
+const LOST_SECONDS: f64 = 0.2;
 /// How many kinds of refused calls are listed.
 const MAX_REFUSED: usize = 20;
 
@@ -60,13 +61,17 @@ fn check_line(report: &CheckReport) -> String {
 pub(crate) fn end(lab: &Lab) {
     let refused = lab.world.refused();
     for (refused, count) in refused.iter().take(MAX_REFUSED) {
-        warning(&format!("{}: {} {} was refused {count} times", refused.program, refused.call, refused.detail));
+        warning(&format!(
+            "{}: {} {} was refused {count} times",
+            refused.program, refused.call, refused.detail
+        ));
     }
     if refused.len() > MAX_REFUSED {
         warning(&format!("{} more kinds of calls were refused", refused.len() - MAX_REFUSED));
     }
     let fidelity = lab.world.time_fidelity();
-    if fidelity < FIDELITY_FINE {
+    let lost = (1.0 - fidelity) * lab.world.now().as_secs_f64();
+    if fidelity < FIDELITY_FINE && lost > LOST_SECONDS {
         warning(&format!(
             "time fidelity {:.1} %: the machine was too slow for the lab, at worst {} ms behind",
             fidelity * 100.0,

@@ -38,7 +38,12 @@ impl Running {
     /// Makes the lab's world. No program runs yet.
     pub(crate) fn start(loaded: Loaded, options: Options<'_>) -> anyhow::Result<Self> {
         let name = loaded.plan.name.clone();
-        let info = LabInfo { name, file: loaded.path.clone(), pid: std::process::id(), background: options.background };
+        let info = LabInfo {
+            name,
+            file: loaded.path.clone(),
+            pid: std::process::id(),
+            background: options.background,
+        };
         // The door forks: as early as can be, while this process holds little.
         let door = Door::new()?;
         let (info, dir) = claim(info)?;
@@ -99,7 +104,9 @@ fn claim(mut info: LabInfo) -> anyhow::Result<(LabInfo, Option<LabDir>)> {
 pub(crate) fn lab_error(error: RunError) -> anyhow::Error {
     match error {
         RunError::NoHost { .. } => bad_input(error.to_string()),
-        RunError::Launch { .. } => anyhow::Error::new(error).context("a program could not be started (see `netspace doctor`)"),
+        RunError::Launch { .. } => {
+            anyhow::Error::new(error).context("a program could not be started (see `netspace doctor`)")
+        }
         error => error.into(),
     }
 }

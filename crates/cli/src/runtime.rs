@@ -41,7 +41,8 @@ pub(crate) fn base_dir() -> anyhow::Result<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     let from_session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     // A runtime directory that is not ours (after su, sudo) must not be written to.
-    let usable = |dir: &PathBuf| dir.is_absolute() && fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == uid);
+    let usable =
+        |dir: &PathBuf| dir.is_absolute() && fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == uid);
     let base = match from_session.filter(usable) {
         Some(dir) => dir.join("netspace"),
         None => PathBuf::from(format!("/tmp/netspace-{uid}")),
@@ -98,7 +99,9 @@ impl LabDir {
                 Ok(()) if !is_same_file(&lock, &lock_path) => continue,
                 Ok(()) => return Self::set_up(path, lock, info),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot lock {}", lock_path.display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot lock {}", lock_path.display()));
+                }
             }
             if UnixStream::connect(path.join("control")).is_ok() || Instant::now() > give_up {
                 return Err(bad_input(format!(
@@ -113,7 +116,8 @@ impl LabDir {
     fn set_up(path: PathBuf, lock: File, info: &LabInfo) -> anyhow::Result<Self> {
         clean(&path, &["lock"])?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(&path, flags, Mode::empty()).with_context(|| path.display().to_string())?;
+        let dir =
+            rustix::fs::open(&path, flags, Mode::empty()).with_context(|| path.display().to_string())?;
         let claimed = Self { path, dir, _lock: lock };
         claimed.write("pid", format!("{}\n", info.pid).as_bytes())?;
         claimed.write("lab.json", &serde_json::to_vec(info)?)?;
@@ -170,8 +174,11 @@ fn clean(path: &Path, keep: &[&str]) -> anyhow::Result<()> {
         if keep.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        let removed =
-            if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        let removed = if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())
+        } else {
+            fs::remove_file(entry.path())
+        };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", entry.path().display()));
@@ -238,7 +245,9 @@ fn connect_in(path: &Path) -> io::Result<UnixStream> {
 /// Whether the lab's process still holds its directory.
 pub(crate) fn is_alive(info: &LabInfo) -> anyhow::Result<bool> {
     let path = base_dir()?.join(&info.name);
-    let Ok(lock) = OpenOptions::new().read(true).write(true).open(path.join("lock")) else { return Ok(false) };
+    let Ok(lock) = OpenOptions::new().read(true).write(true).open(path.join("lock")) else {
+        return Ok(false);
+    };
     let held = rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockShared).is_err();
     let ours = || fs::read(path.join("pid")).is_ok_and(|pid| pid == format!("{}\n", info.pid).as_bytes());
     // A killed lab's directory may be taken by the next one of its name.
@@ -259,7 +268,9 @@ pub(crate) fn choose(choice: Option<&str>) -> anyhow::Result<LabInfo> {
         return match labs.len() {
             0 => bail!("no lab is running; `netspace up LAB` starts one"),
             1 => Ok(labs.remove(0)),
-            n => Err(bad_input(format!("{n} labs are running ({}): name one with `--lab NAME`", names(&labs)))),
+            n => {
+                Err(bad_input(format!("{n} labs are running ({}): name one with `--lab NAME`", names(&labs))))
+            }
         };
     };
     let file = Path::new(choice).canonicalize().ok();

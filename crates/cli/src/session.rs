@@ -181,18 +181,26 @@ impl Session {
     fn answer(&mut self, lab: &mut Lab, client: ClientId, request: Request, fds: Vec<OwnedFd>) {
         let result = match request {
             Request::Ps => Ok(Some(Reply::Lab(state::lab(lab, &self.info)))),
-            Request::Exec(exec) => Ok(Some(self.exec(lab, client, exec, fds).unwrap_or_else(|refusal| refusal))),
+            Request::Exec(exec) => {
+                Ok(Some(self.exec(lab, client, exec, fds).unwrap_or_else(|refusal| refusal)))
+            }
             Request::Signal { signal } => {
-                let passed = self.programs_of(client).into_iter().try_for_each(|id| lab.world.signal(id, signal, true));
+                let passed = self
+                    .programs_of(client)
+                    .into_iter()
+                    .try_for_each(|id| lab.world.signal(id, signal, true));
                 passed.map(|()| None).map_err(|error| error.to_string())
             }
             Request::Links { link } => {
                 state::links(&lab.world, link.as_deref()).map(|links| Some(Reply::Links { links }))
             }
             Request::Link { link, from, change } => {
-                state::change_link(&mut lab.world, &link, from.as_deref(), &change).map(|()| Some(Reply::Done))
+                state::change_link(&mut lab.world, &link, from.as_deref(), &change)
+                    .map(|()| Some(Reply::Done))
             }
-            Request::Trace { words, json } => self.subscribe(lab, client, &words, json).map(|()| Some(Reply::Done)),
+            Request::Trace { words, json } => {
+                self.subscribe(lab, client, &words, json).map(|()| Some(Reply::Done))
+            }
             Request::Down => {
                 // Answered when everything has ended.
                 self.down.push(client);
@@ -238,7 +246,13 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, lab: &mut Lab, client: ClientId, words: &[String], json: bool) -> Result<(), String> {
+    fn subscribe(
+        &mut self,
+        lab: &mut Lab,
+        client: ClientId,
+        words: &[String],
+        json: bool,
+    ) -> Result<(), String> {
         // `trace HOST FILTER…`: a host's name first means events on that host.
         let text = match words.split_first() {
             Some((host, rest)) if lab.world.host_id(host).is_some() => {
@@ -370,11 +384,15 @@ impl Names {
 
 impl netspace_observe::Names for Names {
     fn host(&self, ns: NsId) -> std::borrow::Cow<'_, str> {
-        self.hosts.get(ns.0 as usize).map_or_else(|| format!("host {}", ns.0).into(), |name| name.as_str().into())
+        self.hosts
+            .get(ns.0 as usize)
+            .map_or_else(|| format!("host {}", ns.0).into(), |name| name.as_str().into())
     }
 
     fn device(&self, ns: NsId, dev: DevId) -> std::borrow::Cow<'_, str> {
-        self.devices.get(&(ns, dev)).map_or_else(|| format!("if{}", dev.0).into(), |name| name.as_str().into())
+        self.devices
+            .get(&(ns, dev))
+            .map_or_else(|| format!("if{}", dev.0).into(), |name| name.as_str().into())
     }
 }
 

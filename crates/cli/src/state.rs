@@ -7,7 +7,9 @@ use netspace_door::ProgramId;
 use netspace_lab::run::Lab;
 use netspace_lab::world::{LinkInfo, World};
 
-use crate::control::{DirectionState, HostState, InterfaceState, LabState, LinkChange, LinkState, ProgramState};
+use crate::control::{
+    DirectionState, HostState, InterfaceState, LabState, LinkChange, LinkState, ProgramState,
+};
 use crate::output::did_you_mean;
 use crate::runtime::LabInfo;
 
@@ -42,7 +44,9 @@ pub(crate) fn lab(lab: &Lab, info: &LabInfo) -> LabState {
 /// A command as one would type it.
 fn shown(argv: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    let word = |arg: &String| if !arg.is_empty() && arg.chars().all(plain) { arg.clone() } else { format!("{arg:?}") };
+    let word = |arg: &String| {
+        if !arg.is_empty() && arg.chars().all(plain) { arg.clone() } else { format!("{arg:?}") }
+    };
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -93,8 +97,8 @@ fn link_state(link: &LinkInfo) -> LinkState {
     }
 }
 
-/// `delay 50ms loss 2%` as pairs; the queue is called as in a lab file.
-fn settings(text: &str) -> Vec<(String, String)> {
+/// `delay 50ms loss 2%` word by word; the queue is called as in a lab file.
+fn settings(text: &str) -> BTreeMap<String, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let name = |key: &str| if key == "limit" { "queue".to_owned() } else { key.to_owned() };
     words.chunks_exact(2).map(|pair| (name(pair[0]), pair[1].to_owned())).collect()
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn settings_come_in_pairs() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(settings("delay 50ms limit 10"), [pair("delay", "50ms"), pair("queue", "10")]);
+        assert_eq!(settings("delay 50ms limit 10"), [pair("delay", "50ms"), pair("queue", "10")].into());
         assert!(settings("").is_empty());
     }
 }

@@ -58,7 +58,8 @@ impl Pty {
         let master = rustix::pty::openpt(flags).context("cannot open a pseudo-terminal")?;
         rustix::pty::grantpt(&master)?;
         rustix::pty::unlockpt(&master)?;
-        let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).context("cannot open a pseudo-terminal")?;
+        let slave =
+            rustix::pty::ioctl_tiocgptpeer(&master, flags).context("cannot open a pseudo-terminal")?;
         if let Ok(settings) = termios::tcgetattr(io::stdin()) {
             termios::tcsetattr(&slave, OptionalActions::Now, &settings)?;
         }

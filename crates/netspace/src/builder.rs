@@ -70,7 +70,8 @@ impl LabBuilder {
     fn yaml(&self) -> String {
         let mut text = format!("name: {:?}\n", self.name);
         for kind in ["hosts", "routers", "switches"] {
-            let names: Vec<&String> = self.nodes.iter().filter(|(k, _)| *k == kind).map(|(_, name)| name).collect();
+            let names: Vec<&String> =
+                self.nodes.iter().filter(|(k, _)| *k == kind).map(|(_, name)| name).collect();
             if !names.is_empty() {
                 text.push_str(&format!("{kind}:\n"));
                 names.iter().for_each(|name| text.push_str(&format!("  {name:?}: {{}}\n")));
@@ -92,7 +93,8 @@ mod tests {
     #[test]
     fn a_built_lab_is_planned_with_its_links() {
         let slow = LinkSettings { delay: Some(Duration::from_millis(20)), ..LinkSettings::default() };
-        let lab = LabBuilder::new("built").host("a").router("r").host("b").link("a", "r").link_with("r", "b", slow);
+        let lab =
+            LabBuilder::new("built").host("a").router("r").host("b").link("a", "r").link_with("r", "b", slow);
         let plan = lab.plan().expect("a plan");
         assert_eq!(plan.name, "built");
         assert_eq!(plan.nodes.len(), 3);

@@ -14,7 +14,8 @@ use crate::runtime::{self, LabInfo};
 use crate::terminal::{self, Pty, RawMode, Relay, Relayed, Signals};
 
 /// Signals that are passed on to a program that has no terminal of its own.
-const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+const PASSED_ON: [i32; 6] =
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 /// Signals that concern a terminal passed through.
 const OF_TERMINAL: [i32; 4] = [libc::SIGWINCH, libc::SIGTERM, libc::SIGHUP, libc::SIGINT];
 
@@ -27,7 +28,8 @@ pub(crate) fn exec(args: &ExecArgs) -> anyhow::Result<u8> {
 /// Opens a shell.
 pub(crate) fn shell(args: &ShellArgs) -> anyhow::Result<u8> {
     let lab = runtime::choose(args.lab.lab.as_deref())?;
-    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    let shell =
+        std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     run(&lab, &args.host, vec![shell])
 }
 

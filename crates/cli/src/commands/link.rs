@@ -1,5 +1,6 @@
 //! `netspace link`: shows and changes the links of a running lab.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anyhow::bail;
@@ -37,7 +38,9 @@ fn change(words: &[String]) -> anyhow::Result<Option<LinkChange>> {
     match (verb.as_str(), rest) {
         ("up", []) => Ok(Some(LinkChange::Up)),
         ("down", []) => Ok(Some(LinkChange::Down)),
-        ("up" | "down", [word, ..]) => Err(bad_input(format!("{word:?} after `{verb}`: nothing comes there"))),
+        ("up" | "down", [word, ..]) => {
+            Err(bad_input(format!("{word:?} after `{verb}`: nothing comes there")))
+        }
         ("set", []) => Err(bad_input(format!("set what? Known are {}", KEYS.join(", ")))),
         ("set", rest) => settings(rest).map(|settings| Some(LinkChange::Set(settings))),
         (other, _) => {
@@ -85,13 +88,17 @@ fn print(out: &mut Out, link: &LinkState) -> io::Result<()> {
         write!(out, "  {BAD}down{BAD:#}")?;
     }
     let alike = link.directions.windows(2).all(|pair| pair[0].settings == pair[1].settings);
-    let words = |settings: &[(String, String)]| {
+    let words = |settings: &BTreeMap<String, String>| {
         settings.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
     };
     match link.directions.first() {
         Some(first) if alike => {
             let words = words(&first.settings);
-            let words = if words.is_empty() { format!("{DIM}plain{DIM:#}") } else { format!("{VALUE}{words}{VALUE:#}") };
+            let words = if words.is_empty() {
+                format!("{DIM}plain{DIM:#}")
+            } else {
+                format!("{VALUE}{words}{VALUE:#}")
+            };
             writeln!(out, "  {words}")
         }
         _ => {

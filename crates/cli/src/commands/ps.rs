@@ -69,12 +69,12 @@ fn print(out: &mut Out, lab: &LabState) -> io::Result<()> {
         for interface in &host.interfaces {
             let addresses = interface.addresses.join(" ");
             let down = if interface.up { "" } else { " down" };
-            writeln!(
-                out,
-                "  {BOLD}{name:<width$}{BOLD:#}  {:<6}  {:<6} {VALUE}{addresses}{VALUE:#}{BAD}{down}{BAD:#}",
-                if name.is_empty() { "" } else { host.kind.as_str() },
-                interface.name,
-            )?;
+            let kind = if name.is_empty() { "" } else { host.kind.as_str() };
+            write!(out, "  {BOLD}{name:<width$}{BOLD:#}  {kind:<6}  {}", interface.name)?;
+            if !addresses.is_empty() {
+                write!(out, "  {VALUE}{addresses}{VALUE:#}")?;
+            }
+            writeln!(out, "{BAD}{down}{BAD:#}")?;
             name = "";
         }
         if host.interfaces.is_empty() {

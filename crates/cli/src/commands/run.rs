@@ -39,7 +39,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 fn work(running: &mut Running, args: &RunArgs) -> anyhow::Result<u8> {
     match started(running, args) {
         // A signal or `netspace down`.
-        Err(RunError::Stopped) => Ok(running.session.stopped_by().map_or(0, |signal| exit_code(None, Some(signal)))),
+        Err(RunError::Stopped) => Ok(match (running.session.stopped_by(), &args.on) {
+            (Some(signal), _) => exit_code(None, Some(signal)),
+            (None, Some(_)) => exit_code(None, Some(libc::SIGTERM)),
+            // The checks that were still to come do not hold.
+            (None, None) => 1,
+        }),
         Err(error) => Err(lab_error(error)),
         Ok(Done::Code(code)) => Ok(code),
         Ok(Done::Checked(reports)) => {
@@ -81,7 +86,11 @@ fn command(running: &mut Running, host: &str, args: &RunArgs) -> Result<u8, RunE
     for arg in &args.cmd {
         match arg.to_str() {
             Some(arg) => argv.push(arg.to_owned()),
-            None => return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{arg:?} is not UTF-8")).into()),
+            None => {
+                return Err(
+                    io::Error::new(io::ErrorKind::InvalidInput, format!("{arg:?} is not UTF-8")).into()
+                );
+            }
         }
     }
     let stdio = Stdio::Fds {
@@ -110,7 +119,9 @@ fn command(running: &mut Running, host: &str, args: &RunArgs) -> Result<u8, RunE
 fn wait(running: &mut Running, quiet: bool) -> Result<(), RunError> {
     if running.lab.world.programs().is_empty() {
         if !quiet {
-            message(format_args!("the lab has no checks and runs no programs; `netspace up` keeps one running"));
+            message(format_args!(
+                "the lab has no checks and runs no programs; `netspace up` keeps one running"
+            ));
         }
         return Ok(());
     }

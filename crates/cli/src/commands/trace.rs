@@ -22,7 +22,11 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
             None => break,
             Some(Reply::Event { line }) => {
                 left -= 1;
-                if args.json { writeln!(out, "{line}")? } else { print(&mut out, &line)? }
+                if args.json {
+                    writeln!(out, "{line}")?;
+                } else {
+                    print(&mut out, &line)?;
+                }
                 // Together where they come together, but each seen at once.
                 if !client.has_reply() {
                     out.flush()?;

@@ -53,7 +53,9 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<u8> {
     drop(command);
     match outcome(reader)? {
         Some(Outcome::Ready) => {
-            message(format_args!("lab {name} is up: `netspace exec HOST -- CMD`, `netspace shell HOST`, `netspace down`"));
+            message(format_args!(
+                "lab {name} is up: `netspace exec HOST -- CMD`, `netspace shell HOST`, `netspace down`"
+            ));
             Ok(0)
         }
         Some(Outcome::Failed { message, bad_input: true }) => {

@@ -159,7 +159,9 @@ mod tests {
         let (mut server, mut client) = pair("nonsense");
         client.reader.get_ref().write_all(b"{\"request\":\"fly\"}\n{\"request\":\"ps\"}\n").expect("written");
         assert!(matches!(next(&mut server), Incoming::Request(_, Request::Ps, _)));
-        let Some(Reply::Error { message, code: 2 }) = client.receive().expect("a reply") else { panic!("no error") };
+        let Some(Reply::Error { message, code: 2 }) = client.receive().expect("a reply") else {
+            panic!("no error")
+        };
         assert!(message.contains("fly"), "{message}");
     }
 

@@ -7,6 +7,7 @@
 mod client;
 mod server;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -209,7 +210,7 @@ pub(crate) struct DirectionState {
     pub(crate) from: String,
     pub(crate) to: String,
     /// Words as a lab file has them (`delay: 50ms`), only what is set.
-    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) settings: BTreeMap<String, String>,
     /// Frames under way or waiting.
     pub(crate) in_flight: u64,
 }

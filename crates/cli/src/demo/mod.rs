@@ -86,7 +86,9 @@ fn request(running: &mut Running) -> anyhow::Result<(Vec<Event>, String)> {
     let client = running.lab.spawn(spawn).map_err(lab_error)?;
     let deadline = running.lab.world.now() + PATIENCE;
     let drive = |running: &mut Running, deadline, until_exit: bool| -> Result<bool, RunError> {
-        running.lab.drive(Some(deadline), &mut running.session, |lab| until_exit && lab.exit_status(client).is_some())
+        running.lab.drive(Some(deadline), &mut running.session, |lab| {
+            until_exit && lab.exit_status(client).is_some()
+        })
     };
     let ended = drive(running, deadline, true).map_err(lab_error)?;
     let closing = running.lab.world.now() + CLOSING;
@@ -111,8 +113,10 @@ fn print(out: &mut Out, events: &[Event], lab_names: &LabNames, answer: &str) ->
     let flow = Flow::find(events, PORT).context("no connection is among the events")?;
     writeln!(out, "{BOLD}One request, from program to program{BOLD:#}")?;
     writeln!(out, "\n  {VALUE}client ─── switch ─── router ─── server{VALUE:#}\n")?;
-    for line in print::wrap(&format!("A program on client sends {BODY} to {URL}. Every step below happened just now."), 78)
-    {
+    for line in print::wrap(
+        &format!("A program on client sends {BODY} to {URL}. Every step below happened just now."),
+        78,
+    ) {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "{DIM}+ is the time since the line before it.{DIM:#}\n")?;

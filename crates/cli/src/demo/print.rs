@@ -13,7 +13,8 @@ const TIME_WIDTH: usize = 8;
 
 /// Prints the sections.
 pub(super) fn story(out: &mut impl Write, story: &Story) -> io::Result<()> {
-    let hosts = story.sections.iter().flat_map(|section| &section.lines).map(|line| line.host.chars().count());
+    let hosts =
+        story.sections.iter().flat_map(|section| &section.lines).map(|line| line.host.chars().count());
     let host_width = hosts.max().unwrap_or(0).max(4);
     for (number, part) in (1..).zip(&story.sections) {
         section(out, number, part, host_width)?;

@@ -131,14 +131,20 @@ impl<'s> Teller<'s> {
         let first: Vec<&Event> = self
             .flow
             .way(pkt)
-            .filter(|event| matches!(event.point, Point::TcpSend | Point::RouteOut | Point::IpSend | Point::NeighQueue))
+            .filter(|event| {
+                matches!(event.point, Point::TcpSend | Point::RouteOut | Point::IpSend | Point::NeighQueue)
+            })
             .filter(|event| event.ns == self.flow.client)
             .collect();
         let client = self.client().to_owned();
         self.expect(&first, &client, &[Point::TcpSend, Point::RouteOut]);
         lines.extend(first.iter().map(|event| self.line(event)));
         let title = format!("The program on {client} asks for a connection to {}", self.flow.server_addr);
-        self.section(title, "A program asks the kernel by system calls; TCP starts with a SYN segment.", lines);
+        self.section(
+            title,
+            "A program asks the kernel by system calls; TCP starts with a SYN segment.",
+            lines,
+        );
     }
 
     /// ARP, on every link that needs it.
@@ -167,7 +173,9 @@ impl<'s> Teller<'s> {
         }];
         if in_full {
             let on_switch = |event: &&Event| matches!(event.point, Point::BridgeLearn | Point::BridgeFlood);
-            lines.extend(once_each(self.flow.way(question.pkt).filter(on_switch)).iter().map(|e| self.line(e)));
+            lines.extend(
+                once_each(self.flow.way(question.pkt).filter(on_switch)).iter().map(|e| self.line(e)),
+            );
         }
         let Some(answer) = answer else { return lines };
         lines.push(Line {
@@ -199,7 +207,9 @@ impl<'s> Teller<'s> {
             ("the SYN ACK", self.flow.segment(|s| !s.from_client && s.is(TcpFlags::SYN | TcpFlags::ACK))),
             (
                 "the ACK that ends the handshake",
-                self.flow.segment(|s| s.from_client && s.is(TcpFlags::ACK) && s.payload == 0 && !s.is(TcpFlags::FIN)),
+                self.flow.segment(|s| {
+                    s.from_client && s.is(TcpFlags::ACK) && s.payload == 0 && !s.is(TcpFlags::FIN)
+                }),
             ),
         ];
         let mut missing = Vec::new();
@@ -225,7 +235,8 @@ impl<'s> Teller<'s> {
 
     /// A segment's whole way in one line.
     fn segment_line(&self, segment: &Segment) -> Line {
-        let (from, to) = if segment.from_client { (self.client(), self.server()) } else { (self.server(), self.client()) };
+        let (from, to) =
+            if segment.from_client { (self.client(), self.server()) } else { (self.server(), self.client()) };
         let (sent, arrived) = self.times(segment);
         let took = match arrived {
             Some(at) => format!("{} on the way", time(at.saturating_since(sent))),
@@ -255,8 +266,10 @@ impl<'s> Teller<'s> {
         let (pkt, sent) = (request.pkt, request.sent);
         let after = self.flow.segments.iter().filter(|s| s.sent < sent).map(|s| s.sent).max().unwrap_or(sent);
         let own = self.host_events(self.flow.client, after, sent);
-        let mut events: Vec<&Event> =
-            own.into_iter().filter(|e| e.point == Point::SocketSend || is_call(e, &["send", "write"])).collect();
+        let mut events: Vec<&Event> = own
+            .into_iter()
+            .filter(|e| e.point == Point::SocketSend || is_call(e, &["send", "write"]))
+            .collect();
         events.extend(self.flow.way(pkt).filter(|event| event.ns == self.flow.client));
         let points = [
             Point::SocketSend,
@@ -277,7 +290,8 @@ impl<'s> Teller<'s> {
     fn crosses(&mut self) {
         let Some(request) = self.flow.request() else { return };
         let ends = [self.flow.client, self.flow.server];
-        let between: Vec<&Event> = self.flow.way(request.pkt).filter(|event| !ends.contains(&event.ns)).collect();
+        let between: Vec<&Event> =
+            self.flow.way(request.pkt).filter(|event| !ends.contains(&event.ns)).collect();
         let expected = [Point::BridgeForward, Point::RouteIn, Point::Forward, Point::NeighSend];
         self.expect(&between, "the way", &expected);
         let lines = merged(&between).into_iter().map(|(event, and)| self.with_note(event, and)).collect();
@@ -331,7 +345,8 @@ impl<'s> Teller<'s> {
         let sends = self.host_events(self.flow.server, from, self.end());
         lines.extend(sends.iter().filter(|e| e.point == Point::SocketSend).map(|event| self.line(event)));
         let reads = self.host_events(self.flow.client, answer.sent, self.end());
-        let has_bytes = |event: &&&Event| event.point == Point::SocketRead && event.detail != Detail::Bytes(0);
+        let has_bytes =
+            |event: &&&Event| event.point == Point::SocketRead && event.detail != Detail::Bytes(0);
         lines.extend(reads.iter().filter(has_bytes).map(|event| self.line(event)));
         let about = "The same way back, with the acknowledgement of the request on it.";
         self.section(format!("The answer of {}", self.server()), about, lines);
@@ -341,7 +356,8 @@ impl<'s> Teller<'s> {
     fn closes(&mut self) {
         let is_fin = |s: &Segment| s.is(TcpFlags::FIN);
         let fins: Vec<&Segment> = self.flow.segments.iter().filter(|s| is_fin(s)).collect();
-        let (by_client, by_server) = (fins.iter().any(|s| s.from_client), fins.iter().any(|s| !s.from_client));
+        let (by_client, by_server) =
+            (fins.iter().any(|s| s.from_client), fins.iter().any(|s| !s.from_client));
         let Some(first) = fins.first() else {
             self.miss("the FIN segments of the close");
             return;
@@ -372,14 +388,17 @@ impl<'s> Teller<'s> {
 /// Whether the event is a system call that starts so.
 fn is_call(event: &Event, starts: &[&str]) -> bool {
     match &event.detail {
-        Detail::Text(text) => event.point == Point::Syscall && starts.iter().any(|start| text.starts_with(start)),
+        Detail::Text(text) => {
+            event.point == Point::Syscall && starts.iter().any(|start| text.starts_with(start))
+        }
         _ => false,
     }
 }
 
 /// The last socket() and what follows it: looking up a name makes sockets of its own before.
 fn last_attempt<'e>(calls: &[&'e Event]) -> Vec<&'e Event> {
-    let is_socket = |event: &&Event| matches!(&event.detail, Detail::Text(text) if text.starts_with("socket("));
+    let is_socket =
+        |event: &&Event| matches!(&event.detail, Detail::Text(text) if text.starts_with("socket("));
     let from = calls.iter().rposition(is_socket).unwrap_or(0);
     calls[from..].to_vec()
 }
@@ -406,7 +425,9 @@ fn merged<'e>(events: &[&'e Event]) -> Vec<(&'e Event, Option<String>)> {
             {
                 *note = Some(format!("; taken out {} later", time(event.at.saturating_since(before.at))));
             }
-            (Some((before, _)), Point::Deliver) if before.point == Point::RouteIn && before.ns == event.ns => {
+            (Some((before, _)), Point::Deliver)
+                if before.point == Point::RouteIn && before.ns == event.ns =>
+            {
                 *before = event;
             }
             (_, Point::LinkEnter | Point::LinkLeave) => {}
@@ -417,12 +438,15 @@ fn merged<'e>(events: &[&'e Event]) -> Vec<(&'e Event, Option<String>)> {
 }
 
 /// What happened at an event, in plain words.
+#[expect(clippy::too_many_lines, reason = "a table, a line for each kind of event")]
 fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
     let device = names.device(event.ns, event.dev);
     let headers = Headers::of(event);
     match (event.point, &event.detail) {
         (Point::Syscall, Detail::Text(text)) => format!("system call {text}"),
-        (Point::SocketSend, Detail::Bytes(n)) => format!("{n} bytes, written by the program, enter the send buffer"),
+        (Point::SocketSend, Detail::Bytes(n)) => {
+            format!("{n} bytes, written by the program, enter the send buffer")
+        }
         (Point::SocketRead, Detail::Bytes(0)) => "the program reads the end of the stream".to_owned(),
         (Point::SocketRead, Detail::Bytes(n)) => format!("the program reads {n} bytes"),
         (Point::SocketQueue, Detail::Bytes(n)) => format!("{n} bytes lie in the socket's receive queue"),
@@ -460,16 +484,22 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
         (Point::RingReceive, _) => format!("the frame lies in {device}'s receive ring"),
         (Point::DevReceive, _) => format!("{device}'s poll takes it from the ring"),
         (Point::BridgeLearn, Detail::Port(port)) => match headers.ethernet {
-            Some(ethernet) => format!("learns: {} is behind port {}", ethernet.src, names.device(event.ns, *port)),
+            Some(ethernet) => {
+                format!("learns: {} is behind port {}", ethernet.src, names.device(event.ns, *port))
+            }
             None => format!("learns who is behind port {}", names.device(event.ns, *port)),
         },
         (Point::BridgeForward, Detail::Port(port)) => match headers.ethernet {
-            Some(ethernet) => format!("{} is behind port {}: out there", ethernet.dst, names.device(event.ns, *port)),
+            Some(ethernet) => {
+                format!("{} is behind port {}: out there", ethernet.dst, names.device(event.ns, *port))
+            }
             None => format!("out by port {}", names.device(event.ns, *port)),
         },
         (Point::BridgeFlood, _) => "does not know where that is: out by every other port".to_owned(),
         (Point::IpReceive, _) => "the IP header is checked".to_owned(),
-        (Point::RouteIn, Detail::Route { via, .. }) => format!("route: it is for another host; the next hop is {via}"),
+        (Point::RouteIn, Detail::Route { via, .. }) => {
+            format!("route: it is for another host; the next hop is {via}")
+        }
         (Point::RouteIn, _) if event.ns == flow.server => "route: it is for this host".to_owned(),
         (Point::RouteIn, _) => "route: it is for another host".to_owned(),
         (Point::Forward, Detail::Ttl(ttl)) => {

@@ -121,8 +121,14 @@ impl Tape {
         ] {
             self.push(ROUTER, point, pkt, detail, packet.clone(), ETHERTYPE_IPV4);
         }
-        let up =
-            [Point::RingReceive, Point::DevReceive, Point::IpReceive, Point::Deliver, Point::Demux, Point::TcpReceive];
+        let up = [
+            Point::RingReceive,
+            Point::DevReceive,
+            Point::IpReceive,
+            Point::Deliver,
+            Point::Demux,
+            Point::TcpReceive,
+        ];
         for point in up {
             self.push(to, point, pkt, Detail::None, after.clone(), ETHERTYPE_IPV4);
         }

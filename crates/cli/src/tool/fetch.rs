@@ -125,9 +125,13 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> anyhow::Result<Head> {
         }
         let header = |name: &str| {
             let fields = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
-            fields.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).next()
+            fields
+                .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+                .next()
         };
-        let chunked = header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        let chunked =
+            header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         let len = header("content-length").and_then(|len| len.parse().ok());
         return Ok(Head { status, lines, chunked, len });
     }
@@ -178,7 +182,10 @@ mod tests {
         let url = parse_url("http://server:8080/a/b?c").expect("a URL");
         assert_eq!((url.host.as_str(), url.port, url.target.as_str()), ("server", 8080, "/a/b?c"));
         let url = parse_url("http://[fd00::1]").expect("a URL");
-        assert_eq!((url.host.as_str(), url.authority.as_str(), url.target.as_str()), ("fd00::1", "[fd00::1]", "/"));
+        assert_eq!(
+            (url.host.as_str(), url.authority.as_str(), url.target.as_str()),
+            ("fd00::1", "[fd00::1]", "/")
+        );
         assert!(parse_url("https://server/").is_err());
         assert!(parse_url("http:///x").is_err());
     }

@@ -41,7 +41,9 @@ fn take(mut stream: TcpStream, from: SocketAddr, sha256: bool, json: bool) -> io
         let n = match stream.read(&mut buffer) {
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(io::Error::new(error.kind(), format!("after {} bytes: {error}", checker.len()))),
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("after {} bytes: {error}", checker.len())));
+            }
         };
         if n == 0 {
             break Instant::now();

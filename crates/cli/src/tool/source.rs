@@ -47,7 +47,8 @@ pub(super) fn run(args: &SourceArgs) -> anyhow::Result<u8> {
     let mut out = Out::new();
     if args.json {
         let bits_per_second = sent as f64 * 8.0 / time.as_secs_f64().max(1e-9);
-        let report = Report { to: args.to.clone(), bytes: sent, seconds: time.as_secs_f64(), bits_per_second };
+        let report =
+            Report { to: args.to.clone(), bytes: sent, seconds: time.as_secs_f64(), bits_per_second };
         serde_json::to_writer(&mut out, &report)?;
         writeln!(out)?;
     } else {

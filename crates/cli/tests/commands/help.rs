@@ -6,8 +6,21 @@ use super::netspace;
 fn help_lists_every_command_and_the_exit_codes() {
     let text = netspace(&["--help"]).ok();
     let commands = [
-        "demo", "run", "up", "down", "ps", "exec", "shell", "link", "trace", "check", "graph", "doctor", "tool",
-        "completions", "man",
+        "demo",
+        "run",
+        "up",
+        "down",
+        "ps",
+        "exec",
+        "shell",
+        "link",
+        "trace",
+        "check",
+        "graph",
+        "doctor",
+        "tool",
+        "completions",
+        "man",
     ];
     for command in commands {
         let named = text.lines().any(|line| line.split_whitespace().next() == Some(command));
@@ -47,7 +60,11 @@ fn messages_go_to_standard_error_only() {
     let ran = netspace(&["check", "/nonexistent/lab.yaml"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
-    assert!(ran.stderr.contains("/nonexistent/lab.yaml") && ran.stderr.contains("No such file"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("/nonexistent/lab.yaml") && ran.stderr.contains("No such file"),
+        "{}",
+        ran.stderr
+    );
     assert!(!ran.stderr.contains('\x1b'), "no colours where there is no terminal: {}", ran.stderr);
 }
 
@@ -56,11 +73,19 @@ fn doctor_tries_what_the_door_needs() {
     let ran = netspace(&["doctor", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(report["ok"].as_bool(), Some(ran.code == 0));
-    let names: Vec<&str> =
-        report["checks"].as_array().expect("checks").iter().filter_map(|check| check["name"].as_str()).collect();
+    let names: Vec<&str> = report["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .filter_map(|check| check["name"].as_str())
+        .collect();
     for name in ["kernel", "seccomp user notification", "user namespaces", "runtime directory"] {
         assert!(names.contains(&name), "{names:?}");
     }
     let text = netspace(&["doctor"]);
-    assert!(text.stdout.contains("kernel") && text.stdout.contains("labs") || text.code == 1, "{}", text.stdout);
+    assert!(
+        text.stdout.contains("kernel") && text.stdout.contains("labs") || text.code == 1,
+        "{}",
+        text.stdout
+    );
 }

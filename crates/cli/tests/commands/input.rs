@@ -44,11 +44,8 @@ fn a_lab_file_may_come_by_standard_input() {
     let scratch = Scratch::new("stdin");
     scratch.write("lab.yaml", SMALL);
     let file = std::fs::File::open(scratch.path().join("lab.yaml")).expect("the file");
-    let output = std::process::Command::new(super::BINARY)
-        .args(["check", "-"])
-        .stdin(file)
-        .output()
-        .expect("it runs");
+    let output =
+        std::process::Command::new(super::BINARY).args(["check", "-"]).stdin(file).output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("client"));
 }
@@ -93,5 +90,9 @@ fn an_unknown_host_to_run_on_starts_nothing() {
     let home = Home::new(SMALL);
     let ran = home.run(&["run", "lab.yaml", "--on", "clinet", "--", "true"]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
-    assert!(ran.stderr.contains("clinet") && ran.stderr.contains("did you mean \"client\""), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("clinet") && ran.stderr.contains("did you mean \"client\""),
+        "{}",
+        ran.stderr
+    );
 }

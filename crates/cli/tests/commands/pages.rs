@@ -21,7 +21,10 @@ fn manual_pages_are_written_for_every_command() {
 fn completions_know_commands_and_options() {
     for shell in ["bash", "zsh", "fish"] {
         let script = netspace(&["completions", shell]).ok();
-        assert!(script.contains("netspace") && script.contains("doctor") && script.contains("pcap"), "{shell}");
+        assert!(
+            script.contains("netspace") && script.contains("doctor") && script.contains("pcap"),
+            "{shell}"
+        );
     }
     netspace(&["completions", "tcsh"]).exits(2).says("bash");
 }

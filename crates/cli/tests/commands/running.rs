@@ -68,9 +68,8 @@ fn with_several_labs_one_must_be_named() {
 fn links_are_shown_and_changed() {
     let home = Home::new(SMALL);
     home.run(&["up", "lab.yaml"]).exits(0);
-    let links = || -> serde_json::Value {
-        serde_json::from_str(&home.run(&["link", "--json"]).ok()).expect("JSON")
-    };
+    let links =
+        || -> serde_json::Value { serde_json::from_str(&home.run(&["link", "--json"]).ok()).expect("JSON") };
     assert_eq!(links().as_array().map(Vec::len), Some(3));
     home.run(&["link", "gw--server", "set", "delay", "30ms", "loss", "2%"]).exits(0);
     let text = home.run(&["link", "server--gw"]).ok();
@@ -86,7 +85,9 @@ fn links_are_shown_and_changed() {
     assert!(!home.run(&["link", "gw--server"]).ok().contains("down"));
     home.run(&["link", "gw--sever", "up"]).exits(2).says("server");
     home.run(&["link", "gw--server", "set", "delay", "5parsecs"]).exits(2).says("parsecs");
-    home.run(&["link", "gw--server", "--from", "lan", "set", "delay", "5ms"]).exits(2).says("no end of this link");
+    home.run(&["link", "gw--server", "--from", "lan", "set", "delay", "5ms"])
+        .exits(2)
+        .says("no end of this link");
 }
 
 #[test]
@@ -123,7 +124,8 @@ fn what_a_killed_lab_leaves_is_cleaned_by_the_next_start() {
 #[test]
 fn a_lab_in_the_foreground_can_be_spoken_to_and_interrupted() {
     let home = Home::new(SMALL);
-    let mut run = home.command(&["run", "lab.yaml", "--on", "client", "--", "sh", "-c", "echo up; exec sleep 1000"]);
+    let mut run =
+        home.command(&["run", "lab.yaml", "--on", "client", "--", "sh", "-c", "echo up; exec sleep 1000"]);
     let mut child = run.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     let mut stdout = std::io::BufReader::new(child.stdout.take().expect("piped"));
@@ -140,7 +142,8 @@ fn a_lab_in_the_foreground_can_be_spoken_to_and_interrupted() {
 
 #[test]
 fn a_lab_that_cannot_start_says_so_and_leaves_nothing() {
-    let home = Home::new(&SMALL.replace("server: {}", "server: {setup: ['sh -c \"echo trouble >&2; exit 4\"']}"));
+    let home =
+        Home::new(&SMALL.replace("server: {}", "server: {setup: ['sh -c \"echo trouble >&2; exit 4\"']}"));
     let ran = home.run(&["up", "lab.yaml"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("setup") || ran.stderr.contains("trouble"), "{}", ran.stderr);

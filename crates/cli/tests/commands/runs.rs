@@ -46,7 +46,8 @@ fn a_check_that_fails_exits_with_1_and_says_why() {
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(report["ok"], false, "{report}");
     let checks = report["checks"].as_array().expect("checks");
-    let held = |name: &str| checks.iter().find(|check| check["name"] == name).map(|check| check["outcome"].clone());
+    let held =
+        |name: &str| checks.iter().find(|check| check["name"] == name).map(|check| check["outcome"].clone());
     assert_eq!(held("good"), Some("ok".into()), "{report}");
     assert_eq!(held("bad"), Some("failed".into()), "{report}");
     let ran = home.run(&["run", "lab.yaml"]);
@@ -65,7 +66,9 @@ fn a_commands_exit_code_is_ours() {
     let ran = on("echo out; echo err >&2");
     assert_eq!((ran.stdout.as_str(), ran.code), ("out\n", 0), "{}", ran.stderr);
     assert!(ran.stderr.contains("err\n"), "{}", ran.stderr);
-    home.run(&["run", "lab.yaml", "--on", "client", "--", "no-such-program"]).exits(127).says("no-such-program");
+    home.run(&["run", "lab.yaml", "--on", "client", "--", "no-such-program"])
+        .exits(127)
+        .says("no-such-program");
     home.run(&["run", "lab.yaml", "--on", "client", "--", "/etc/passwd"]).exits(126);
 }
 
@@ -74,7 +77,14 @@ fn standard_input_directory_and_environment_are_the_callers() {
     let home = Home::new(SMALL);
     home.lab.file("input", "typed\n");
     let mut command = home.command(&[
-        "run", "lab.yaml", "--on", "client", "--", "sh", "-c", "cat; pwd; echo $COLOUR $NETSPACE_HOST",
+        "run",
+        "lab.yaml",
+        "--on",
+        "client",
+        "--",
+        "sh",
+        "-c",
+        "cat; pwd; echo $COLOUR $NETSPACE_HOST",
     ]);
     command.env("COLOUR", "blue").stdin(std::fs::File::open(home.lab.dir().join("input")).expect("the file"));
     let out = netspace_testkit::finish(&mut command, super::LIMIT).ok();
@@ -86,7 +96,17 @@ fn standard_input_directory_and_environment_are_the_callers() {
 fn the_files_programs_serve_the_command() {
     let home = Home::new(&checked("  []\n"));
     let out = home.run(&[
-        "run", "lab.yaml", "--on", "client", "--", "netspace", "tool", "fetch", "--data", "{\"n\":1}", "http://server/echo",
+        "run",
+        "lab.yaml",
+        "--on",
+        "client",
+        "--",
+        "netspace",
+        "tool",
+        "fetch",
+        "--data",
+        "{\"n\":1}",
+        "http://server/echo",
     ]);
     let answer: serde_json::Value = serde_json::from_str(&out.ok()).expect("JSON");
     assert_eq!((&answer["body"]["n"], &answer["host"]), (&1.into(), &"server".into()));
@@ -130,4 +150,41 @@ fn captures_are_written_one_for_each_interface() {
         assert_eq!(bytes.first_chunk(), Some(&[0x0a, 0x0d, 0x0d, 0x0a]), "{name}");
         assert!(bytes.len() > 500, "{name} has frames: {} bytes", bytes.len());
     }
+}
+
+#[test]
+fn a_lab_in_a_lab_is_refused_with_its_reason() {
+    let home = Home::new(SMALL);
+    let inner = ["netspace", "run", "lab.yaml", "--on", "client", "--", "true"];
+    let ran = home.run(&[&["run", "lab.yaml", "--on", "client", "--"][..], &inner].concat());
+    assert_eq!(ran.code, 125, "{}", ran.stderr);
+    assert!(ran.stderr.contains("supervises"), "{}", ran.stderr);
+    let ran = home.run(&["run", "lab.yaml", "--on", "client", "--", "netspace", "doctor"]);
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("another listener") && ran.stdout.contains("MISSING"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_lab_without_checks_runs_until_it_is_interrupted() {
+    let home = Home::new(&checked("  []\n"));
+    let mut command = home.command(&["run", "lab.yaml"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("piped")));
+    assert!(lines.any(|line| line.expect("a line").contains("Ctrl-C")), "it says how it ends");
+    let text = home.run(&["exec", "client", "--", "netspace", "tool", "fetch", "http://server/"]).ok();
+    assert_eq!(text, "Hello from server\n");
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    netspace_testkit::eventually("nothing runs", || {
+        netspace_testkit::processes_in(home.lab.dir()).is_empty()
+    });
+}
+
+#[test]
+fn bad_programs_of_the_file_are_named() {
+    let home = Home::new(&SMALL.replace("server: {}", "server: {run: no-such-program}"));
+    let ran = home.run(&["run", "lab.yaml"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no-such-program") && ran.stderr.contains("server"), "{}", ran.stderr);
+    assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
 }

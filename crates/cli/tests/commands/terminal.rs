@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::pty::OpenptFlags;
@@ -19,7 +19,25 @@ struct Screen {
 }
 
 impl Screen {
+    /// `netspace` as it is typed on this terminal.
     fn start(home: &Home, args: &[&str]) -> Self {
+        Self::start_command(home.command(args))
+    }
+
+    /// The same in a session of its own, with this terminal controlling it.
+    fn start_session(home: &Home, args: &[&str]) -> Self {
+        let netspace = home.command(args);
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait"]).arg(netspace.get_program()).args(netspace.get_args());
+        command.env_clear().current_dir(home.lab.dir());
+        for (name, value) in netspace.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        netspace_testkit::confine(&mut command);
+        Self::start_command(command)
+    }
+
+    fn start_command(mut command: Command) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = rustix::pty::openpt(flags).expect("a pseudo-terminal");
         rustix::pty::unlockpt(&master).expect("unlocked");
@@ -27,7 +45,6 @@ impl Screen {
         let size = Winsize { ws_row: 33, ws_col: 101, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&master, size).expect("a size");
         let copy = |fd: &OwnedFd| fd.try_clone().expect("a copy");
-        let mut command = home.command(args);
         command.stdin(copy(&slave)).stdout(copy(&slave)).stderr(copy(&slave));
         let child = command.spawn().expect("it starts");
         Self { child, master: File::from(master), seen: String::new() }
@@ -109,4 +126,21 @@ fn a_shell_opens_on_a_host() {
     screen.type_in("cat /etc/hostname; exit 4\n");
     screen.wait_for("server\r\n");
     assert_eq!(screen.exit_code(), Some(4));
+}
+
+#[test]
+fn a_command_in_the_foreground_has_this_terminal() {
+    let home = Home::new(SMALL);
+    let script = "trap 'echo caught; exit 9' INT; stty size; echo ready; read line; echo got $line; \
+                  while :; do sleep 0.05; done";
+    let args = ["run", "lab.yaml", "--on", "client", "--", "bash", "-c", script];
+    let mut screen = Screen::start_session(&home, &args);
+    screen.wait_for("ready");
+    assert!(screen.seen.contains("33 101"), "{}", screen.seen);
+    screen.type_in("words\n");
+    screen.wait_for("got words");
+    screen.type_in("\x03");
+    screen.wait_for("caught");
+    assert_eq!(screen.exit_code(), Some(9));
+    assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
 }

@@ -134,7 +134,10 @@ fn a_sink_says_where_the_content_differs() {
     drop(stream);
     let mut report = String::new();
     server.child.stdout.take().expect("piped").read_to_string(&mut report).expect("a report");
-    assert!(report.contains("14 bytes") && report.contains("not the source's content from byte 0"), "{report}");
+    assert!(
+        report.contains("14 bytes") && report.contains("not the source's content from byte 0"),
+        "{report}"
+    );
 }
 
 #[test]

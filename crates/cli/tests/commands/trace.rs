@@ -56,7 +56,10 @@ fn packets_are_followed_from_host_to_host() {
     trace.find(|line| line.contains("gw") && line.contains("forward") && line.contains("ttl 63"));
     trace.find(|line| line.contains("server") && line.contains("tcp-receive"));
     let dropped = trace.find(|line| line.contains(" drop "));
-    assert!(dropped.contains("tcp-no-socket: ") && dropped.contains("No socket takes this segment"), "{dropped}");
+    assert!(
+        dropped.contains("tcp-no-socket: ") && dropped.contains("No socket takes this segment"),
+        "{dropped}"
+    );
 }
 
 #[test]

@@ -46,7 +46,9 @@ pub(super) fn answer(
     let answer = match request.method.as_str() {
         "GET" | "HEAD" => get(root, request),
         "POST" => echo(peer, request),
-        "OPTIONS" => Answer { extra: Some("Allow: GET, HEAD, POST, OPTIONS".to_owned()), ..Answer::text(200, "") },
+        "OPTIONS" => {
+            Answer { extra: Some("Allow: GET, HEAD, POST, OPTIONS".to_owned()), ..Answer::text(200, "") }
+        }
         other => Answer {
             extra: Some("Allow: GET, HEAD, POST, OPTIONS".to_owned()),
             ..Answer::text(405, format!("{other} is not answered here\n"))
@@ -64,9 +66,11 @@ pub(super) fn refuse(writer: &mut TcpStream, peer: SocketAddr, status: u16, why:
 fn get(root: Option<&Path>, request: &Request) -> Answer {
     if let Some(count) = request.path.strip_prefix("/bytes/") {
         return match crate::tool::parse_bytes(count) {
-            Ok(n) => {
-                Answer { media_type: "application/octet-stream", content: Content::Known(n), ..Answer::text(200, "") }
-            }
+            Ok(n) => Answer {
+                media_type: "application/octet-stream",
+                content: Content::Known(n),
+                ..Answer::text(200, "")
+            },
             Err(why) => Answer::text(400, format!("{why}\n")),
         };
     }
@@ -87,7 +91,9 @@ fn host_name() -> String {
 fn file(root: &Path, path: &str) -> Answer {
     let not_found = || Answer::text(404, format!("nothing at {path}\n"));
     let relative = Path::new(path.trim_start_matches('/'));
-    if relative.components().any(|part| !matches!(part, Component::Normal(_))) && !relative.as_os_str().is_empty() {
+    if relative.components().any(|part| !matches!(part, Component::Normal(_)))
+        && !relative.as_os_str().is_empty()
+    {
         return not_found();
     }
     let Ok(found) = root.join(relative).canonicalize() else { return not_found() };
