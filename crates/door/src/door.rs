@@ -307,7 +307,12 @@ impl Door {
             if self.epoll.wait(&mut ready, 0).is_err() || ready.is_empty() {
                 break;
             }
-            for event in &ready {
+            // What was written or closed before a call was made comes first.
+            let is_call = |event: &Ready| matches!(Watch::from_token(event.token), Watch::Tree(_));
+            for event in ready.iter().filter(|event| !is_call(event)) {
+                self.on_event(world, *event);
+            }
+            for event in ready.iter().filter(|event| is_call(event)) {
                 self.on_event(world, *event);
             }
         }
@@ -460,6 +465,11 @@ impl Door {
         // ENOENT and EINTR are normal: the caller has died meanwhile.
         if let Ok(notification) = seccomp::receive(listener.as_fd()) {
             let call = Call::new(tree, *ns, &notification);
+            // What programs of this host did to each other before the call has its effect before it.
+            let (ns, t) = world.host(call.ns);
+            if ns.has_work() {
+                ns.run(t);
+            }
             self.serve(world, call);
         }
     }

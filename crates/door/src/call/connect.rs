@@ -168,7 +168,7 @@ impl Door {
             let spent = connecting.outer.take().is_some();
             if let Ok(inner) = connecting.inner.try_clone() {
                 sock.body = if spent {
-                    Body::Stream(crate::standin::Stream::failed(Errno::from(error)))
+                    Body::Stream(crate::standin::Stream::failed(Errno::from(error), inner))
                 } else {
                     Body::Fresh(Fresh { inner })
                 };

@@ -147,6 +147,12 @@ impl Door {
             return self.write_option(call, &bytes);
         }
         let (sock, _) = self.sock(key)?;
+        if (level, number) == (libc::SOL_SOCKET, libc::SO_ERROR)
+            && matches!(&sock.body, Body::Stream(stream) if stream.is_reset())
+        {
+            // The kernel tells it, once, whether by this call or by a read.
+            return Ok(Answer::Proceed);
+        }
         let bytes = match option::get(sock.kind, level, number) {
             Ok(Get::Fixed(value)) => option::emit_int(level, value, room),
             Ok(Get::Door(which)) => self.door_option(world, key, which, room)?,
@@ -230,6 +236,9 @@ impl Door {
         self.settle_connect(world, key);
         self.pump(world, key);
         let Some(sock) = self.socks.get_mut(key) else { return 0 };
+        if let Body::Stream(stream) = &mut sock.body {
+            stream.error_told();
+        }
         if let Some(Errno(error)) = sock.error.take() {
             return error;
         }

@@ -165,6 +165,10 @@ pub(crate) struct Stream {
     shut_read: bool,
     /// The handshake failed.
     never_connected: bool,
+    /// The stack takes no more bytes.
+    refused: bool,
+    /// The door's descriptor of the program's end, which shows an error until it has been told.
+    spent: Option<OwnedFd>,
     /// The program has been told why it broke.
     break_told: bool,
     /// Why the connection broke.
@@ -173,6 +177,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     fn new(outer: OwnedFd) -> Self {
+        // Urgent bytes stay in their place among the others.
+        let _ = socket::set_option(outer.as_fd(), libc::SO_OOBINLINE, &1_i32.to_ne_bytes());
         Self {
             outer: Some(outer),
             marker: true,
@@ -187,6 +193,8 @@ impl Stream {
             shut_read: false,
             never_connected: false,
             break_told: false,
+            refused: false,
+            spent: None,
             broken: None,
         }
     }
@@ -202,7 +210,7 @@ impl Stream {
     }
 
     /// What is left of a handshake that failed after the program had gone on.
-    pub(crate) fn failed(error: Errno) -> Self {
+    pub(crate) fn failed(error: Errno, spent: OwnedFd) -> Self {
         Self {
             outer: None,
             marker: false,
@@ -217,8 +225,22 @@ impl Stream {
             shut_read: false,
             never_connected: true,
             break_told: true,
+            refused: false,
+            spent: Some(spent),
             broken: Some(error),
         }
+    }
+
+    /// `SO_ERROR` has been told: poll shows no error any more.
+    pub(crate) fn error_told(&mut self) {
+        if let Some(inner) = self.spent.take() {
+            socket::take_error(inner.as_fd());
+        }
+    }
+
+    /// Whether the program's end has the very error that it should: a reset.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.outer.is_none() && !self.never_connected && self.broken == Some(Errno(libc::ECONNRESET))
     }
 
     /// Whether it was a connection once.
@@ -304,7 +326,7 @@ impl Stream {
             // Closing with the marker unread: the program reads what is left, then ECONNRESET.
             self.outer = None;
         }
-        if self.closed && !up_busy && (self.unsent() == 0 || self.broken.is_some()) {
+        if self.closed && !up_busy && (self.unsent() == 0 || self.refused || self.broken.is_some()) {
             self.close(ns, t, id);
             return Fate::Closed;
         }
@@ -320,7 +342,7 @@ impl Stream {
                     Some(data) => data,
                     None => {
                         self.tell_end(ns, t, id);
-                        break;
+                        return false;
                     }
                 },
             };
@@ -336,10 +358,13 @@ impl Stream {
                     return false;
                 }
                 // The receiving side tells what broke it.
-                Err(_) => return false,
+                Err(_) => {
+                    self.refused = true;
+                    return false;
+                }
             }
         }
-        self.up.is_none() && self.unsent() > 0 && ns.send_space(id) > 0
+        true
     }
 
     /// What the program has written, up to `space` bytes, leaving the last byte in place as the marker.

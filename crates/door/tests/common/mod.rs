@@ -56,6 +56,7 @@ pub(crate) struct Lab {
 struct Output {
     program: ProgramId,
     pipe: File,
+    ended: bool,
     text: Vec<u8>,
     status: Option<ExitStatus>,
 }
@@ -118,7 +119,7 @@ impl Lab {
             run_as: (root.unwrap_or(false) && !argv.contains(&"ROOT")).then_some((65534, 65534)),
         };
         let program = self.door.launch(&mut self.host, launch)?;
-        self.outputs.push(Output { program, pipe: reader, text: Vec::new(), status: None });
+        self.outputs.push(Output { program, pipe: reader, ended: false, text: Vec::new(), status: None });
         Ok(program)
     }
 
@@ -138,7 +139,7 @@ impl Lab {
         let wait = next.map_or(50, |at| at.saturating_since(now).as_millis() as i32 + 1).min(50);
         let mut fds: Vec<_> =
             vec![rustix::event::PollFd::from_borrowed_fd(self.door.fd(), rustix::event::PollFlags::IN)];
-        for output in &self.outputs {
+        for output in self.outputs.iter().filter(|output| !output.ended) {
             fds.push(rustix::event::PollFd::from_borrowed_fd(
                 output.pipe.as_fd(),
                 rustix::event::PollFlags::IN,
@@ -148,17 +149,11 @@ impl Lab {
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(wait) * 1_000_000 };
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         let readable: Vec<bool> = fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect();
-        for (output, readable) in self.outputs.iter_mut().zip(readable) {
+        for (output, readable) in self.outputs.iter_mut().filter(|output| !output.ended).zip(readable) {
             let mut bytes = [0; 65536];
             if readable && let Ok(n) = output.pipe.read(&mut bytes) {
                 output.text.extend(&bytes[..n]);
-                if n == 0 {
-                    // Ended: an empty pipe takes its place.
-                    output.pipe = File::open("/dev/null").expect("null");
-                    let (reader, writer) = std::io::pipe().expect("pipe");
-                    std::mem::forget(writer);
-                    output.pipe = File::from(OwnedFd::from(reader));
-                }
+                output.ended |= n == 0;
             }
         }
         self.host.host(NsId(1));
@@ -214,7 +209,7 @@ impl Lab {
                 let mut fds = [rustix::event::PollFd::new(&output.pipe, rustix::event::PollFlags::IN)];
                 let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
                 let left = rustix::event::poll(&mut fds, Some(&none)).unwrap_or(0);
-                if left == 0 || fds[0].revents() == rustix::event::PollFlags::HUP {
+                if output.ended || left == 0 || fds[0].revents() == rustix::event::PollFlags::HUP {
                     let text = String::from_utf8_lossy(&output.text).into_owned();
                     self.outputs.retain(|o| o.program != program);
                     return Done { status, text };
@@ -222,7 +217,6 @@ impl Lab {
             }
             if started.elapsed() > Duration::from_secs(20) {
                 let text = String::from_utf8_lossy(&output.text).into_owned();
-                eprintln!("LEDGER {:?}", self.host.turn.ledger);
                 for socket in self.host.ns.sockets(self.host.turn.now) {
                     eprintln!("{socket:?}");
                 }
@@ -244,6 +238,14 @@ impl Lab {
             if started.elapsed() > Duration::from_secs(20) || output.status.is_some() {
                 panic!("no {what:?} in what it printed:\n{text}\nrefused: {:?}", self.door.report());
             }
+        }
+    }
+
+    /// Runs until everything that programs have closed by ending has been noticed.
+    pub(crate) fn settle_closes(&mut self) {
+        let started = Clock::now();
+        while started.elapsed() < Duration::from_millis(300) {
+            self.turn();
         }
     }
 
