@@ -16,6 +16,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "/usr/sbin/ip|/sbin/ip|/usr/bin/ip"),
     ("iputils-ping", "/usr/bin/ping|/bin/ping"),
     ("iputils-tracepath", "/usr/bin/tracepath"),
+    (
+        "libnss-wrapper",
+        "/usr/lib/x86_64-linux-gnu/libnss_wrapper.so|/usr/lib/aarch64-linux-gnu/libnss_wrapper.so",
+    ),
     ("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_socket.py"),
     ("netcat-openbsd", "/bin/nc.openbsd|/usr/bin/nc.openbsd"),
     ("nginx-light", "/usr/sbin/nginx"),

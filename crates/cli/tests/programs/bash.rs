@@ -24,7 +24,7 @@ fn a_pipeline_carries_a_file_through_dev_tcp() {
 
 #[test]
 fn dev_udp_writes_a_datagram() {
-    let lab = lab("socat -u UDP-RECVFROM:9,fork OPEN:got,creat,append");
+    let lab = lab("socat -u UDP6-RECVFROM:9,fork OPEN:got,creat,append");
     let script = "for i in $(seq 100); do echo hello > /dev/udp/server/9; grep -q hello got 2>/dev/null && break; sleep 0.05; done; tail -1 got";
     assert_eq!(lab.on("client", script).ok(), "hello\n");
 }

@@ -69,8 +69,8 @@ fn a_hundred_megabytes_go_up_unchanged() {
 
 #[test]
 fn curl_says_what_it_says_on_linux_when_nobody_listens() {
-    let ran = lab("").on("client", "curl -sS http://server:81/");
-    ran.exits(7).says("Failed to connect to server port 81").says("Connection refused");
+    let ran = lab("").on("client", "curl -sSv http://server:81/");
+    ran.exits(7).says("Failed to connect to server port 81").says("port 81 failed: Connection refused");
 }
 
 #[test]

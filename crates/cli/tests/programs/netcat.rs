@@ -21,7 +21,7 @@ fn nc_sends_a_file_to_a_server_that_ends_with_it() {
 
 #[test]
 fn nc_u_sends_and_receives_datagrams() {
-    let lab = lab("socat -u UDP-RECVFROM:9,fork OPEN:got,creat,append");
+    let lab = lab("socat -u UDP6-RECVFROM:9,fork OPEN:got,creat,append");
     let script = "for i in $(seq 100); do echo hello | nc -u -w0 server 9; grep -q hello got 2>/dev/null && break; sleep 0.05; done; tail -1 got";
     assert_eq!(lab.on("client", script).ok(), "hello\n");
 }

@@ -16,7 +16,7 @@ fn socat_relays_between_hosts() {
 
 #[test]
 fn socat_echoes_datagrams() {
-    let lab = lab("socat UDP-RECVFROM:7,fork PIPE");
+    let lab = lab("socat UDP6-RECVFROM:7,fork PIPE");
     let script = "for i in $(seq 50); do r=$(echo hello | socat -T 0.3 - UDP:server:7); [ -n \"$r\" ] && break; done; echo \"$r\"";
     assert_eq!(lab.on("client", script).ok(), "hello\n");
 }

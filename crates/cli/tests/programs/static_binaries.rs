@@ -43,7 +43,6 @@ fn main() {
 fn build(lab: &Lab, command: &mut Command) {
     let output = command
         .current_dir(lab.dir())
-        .env("HOME", lab.dir())
         .env("GOCACHE", lab.dir().join("gocache"))
         .env("GOFLAGS", "-mod=mod")
         .env("GO111MODULE", "off")
@@ -69,9 +68,16 @@ fn a_static_rust_server_and_client() {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     build(
         &lab,
-        Command::new(rustc)
-            .args(["-O", "-C", "target-feature=+crt-static", "--edition", "2021", "-o", "prog", "prog.rs"])
-            .env("HOME", std::env::var("HOME").unwrap_or_default()),
+        Command::new(rustc).args([
+            "-O",
+            "-C",
+            "target-feature=+crt-static",
+            "--edition",
+            "2021",
+            "-o",
+            "prog",
+            "prog.rs",
+        ]),
     );
     let said = lab.on("client", &format!("{}./prog get", wait_for(80))).ok();
     assert_eq!(said, "rust 80\n");
