@@ -109,7 +109,7 @@ impl Lab {
         let launch = Launch {
             ns: NsId(1),
             argv: argv.iter().map(|a| CString::new(*a).expect("arg")).collect(),
-            env: vec![c"PATH=/usr/bin:/bin".into(), c"LC_ALL=C".into()],
+            env: vec![c"PATH=/usr/bin:/bin:/usr/sbin:/sbin".into(), c"LC_ALL=C".into()],
             cwd: "/".into(),
             stdin: null.into(),
             stdout: writer.try_clone().expect("dup"),
