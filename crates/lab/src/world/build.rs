@@ -136,7 +136,7 @@ impl World {
     fn configure(&mut self, number: usize, node: &PlanNode, devices: &[DevId]) -> Result<(), BuildError> {
         let ns = NsId(number as u32);
         let fail = |what: String| move |error| BuildError { host: node.name.clone(), what, error };
-        let own = interface_sysctls(&self.plan.clone(), number);
+        let own = if node.kind.is_switch() { Vec::new() } else { interface_sysctls(&self.plan, number) };
         let (netns, turn) = self.lend(ns);
         for (name, value) in own {
             netns.set_sysctl(turn, &name, value).map_err(fail(format!("sysctl net.{name}")))?;
@@ -180,13 +180,25 @@ fn advertise(netns: &mut Netns, turn: &mut Turn, dev: DevId, interface: &Interfa
     netns.set_router_advertisement(turn, dev, Some(config))
 }
 
+/// On a segment with more stations than this, hosts with planned addresses neither check them for duplicates nor ask for
+/// routers: each such packet goes to everybody, and a thousand hosts that start at once would send millions.
+const QUIET_SEGMENT: usize = 100;
+
 /// Sysctls of the plan that concern single interfaces: where routers advertise, a host with a planned address makes
-/// itself no other.
+/// itself no other; large segments are kept quiet.
 fn interface_sysctls(plan: &Plan, number: usize) -> Vec<(String, &'static str)> {
-    let advertised = |segment: usize| {
-        let members = &plan.segments[segment].members;
-        members.iter().any(|&(node, i)| plan.nodes[node].interfaces[i].advertises)
-    };
-    let fixed = plan.nodes[number].interfaces.iter().filter(|i| i.slaac.is_none() && advertised(i.segment));
-    fixed.map(|i| (format!("ipv6.conf.{}.autoconf", i.name), "0")).collect()
+    let mut list = Vec::new();
+    for i in plan.nodes[number].interfaces.iter().filter(|i| i.slaac.is_none()) {
+        let members = &plan.segments[i.segment].members;
+        let mut set = |leaf: &str, value| list.push((format!("ipv6.conf.{}.{leaf}", i.name), value));
+        if members.iter().any(|&(node, i)| plan.nodes[node].interfaces[i].advertises) {
+            set("autoconf", "0");
+        } else if members.len() > QUIET_SEGMENT {
+            set("accept_ra", "0");
+        }
+        if members.len() > QUIET_SEGMENT {
+            set("dad_transmits", "0");
+        }
+    }
+    list
 }
