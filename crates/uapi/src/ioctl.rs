@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use netspace_base::{DevId, Instant};
+use netspace_fib::{Add, Kind, NextHop, Route, TABLE_MAIN};
 use netspace_stack::dev::{DevFlags, Device};
 use netspace_stack::ip::addr::Addr4;
 use netspace_stack::sock::SockId;
 use netspace_stack::{Netns, Turn};
 
-use crate::bytes_at::{c_str, i32_at, u16_at};
+use crate::bytes_at::{array, c_str, i32_at, u16_at, u64_at};
 use crate::errno::{EINVAL, ENODEV, EOPNOTSUPP, Errno};
 use crate::netlink::route::hardware_type;
 use crate::sockaddr;
@@ -37,6 +38,10 @@ pub mod number {
     pub const SIOCGSTAMP: u32 = 0x8906;
     /// The same, nanoseconds.
     pub const SIOCGSTAMPNS: u32 = 0x8907;
+    /// Adds an IPv4 route.
+    pub const SIOCADDRT: u32 = 0x890b;
+    /// Removes one.
+    pub const SIOCDELRT: u32 = 0x890c;
     /// A device's name by its number.
     pub const SIOCGIFNAME: u32 = 0x8910;
     /// All devices that have an IPv4 address.
@@ -207,6 +212,64 @@ const fn class_prefix(addr: Ipv4Addr) -> u8 {
         192..224 => 24,
         _ => 32,
     }
+}
+
+/// `sizeof(struct rtentry)`.
+pub const RTENTRY_LEN: usize = 120;
+/// Where in `struct rtentry` the pointer to the device's name lies; the door reads it for [`route`].
+pub const RTENTRY_DEV: usize = 88;
+
+/// `SIOCADDRT` and `SIOCDELRT` (`route add`, `route del`): `struct rtentry { …; sockaddr dst, gateway, genmask; u16 flags;
+/// …; i16 metric; char *dev; u64 mtu, …; }`. `dev` is the name that the entry points to.
+pub fn route(
+    ns: &mut Netns,
+    t: &mut Turn,
+    request: u32,
+    rtentry: &[u8],
+    dev: Option<&str>,
+) -> Result<(), Errno> {
+    const RTF_GATEWAY: u16 = 0x2;
+    const RTF_HOST: u16 = 0x4;
+    const RTF_MTU: u16 = 0x40;
+    const RTF_REJECT: u16 = 0x200;
+    let rtentry = rtentry.get(..RTENTRY_LEN).ok_or(Errno(libc::EFAULT))?;
+    let flags = u16_at(rtentry, 56).ok_or(EINVAL)?;
+    let [dst, gateway, mask] = [8, 24, 40].map(|at| array::<4>(rtentry, at + 4).map(Ipv4Addr::from));
+    let (dst, gateway, mask) = (dst.ok_or(EINVAL)?, gateway.ok_or(EINVAL)?, mask.ok_or(EINVAL)?);
+    if u16_at(rtentry, 8).map(i32::from) != Some(libc::AF_INET) {
+        return Err(Errno(libc::EAFNOSUPPORT));
+    }
+    let mask = if flags & RTF_HOST != 0 { u32::MAX } else { u32::from(mask) };
+    if mask.leading_ones() + mask.trailing_zeros() < 32 {
+        return Err(EINVAL);
+    }
+    let prefix = Ipv4Net::new(dst, mask.leading_ones() as u8).map_err(|_| EINVAL)?;
+    let dev = match dev {
+        Some(name) => ns.dev.by_name(name.split(':').next().unwrap_or_default()).ok_or(ENODEV)?.id,
+        None => DevId::NONE,
+    };
+    let via = (flags & RTF_GATEWAY != 0).then_some(gateway);
+    let hop = NextHop { via, dev, weight: 1, onlink: false };
+    // Programs add one, so that 0 can mean "any".
+    let metric = u16_at(rtentry, 80).and_then(|m| u32::from(m).checked_sub(1));
+    if request == SIOCDELRT {
+        let matches = |r: &Route<Ipv4Net>| {
+            let hop_fits = r
+                .hops
+                .iter()
+                .any(|h| (via.is_none() || h.via == via) && (dev == DevId::NONE || h.dev == dev));
+            metric.is_none_or(|m| r.metric == m) && (hop_fits || (r.hops.is_empty() && via.is_none()))
+        };
+        let gone = ns.fib4.remove(TABLE_MAIN, prefix, matches);
+        ns.routes_changed();
+        return gone.map(|_| ()).map_err(|_| Errno(libc::ESRCH));
+    }
+    let mtu = u64_at(rtentry, 96).and_then(|mtu| u32::try_from(mtu).ok()).filter(|_| flags & RTF_MTU != 0);
+    let route = match flags & RTF_REJECT {
+        0 => Route::new(prefix, hop),
+        _ => Route::refusal(prefix, Kind::Unreachable),
+    };
+    Ok(ns.add_route4(t, Route { metric: metric.unwrap_or(0), mtu, ..route }, Add::New)?)
 }
 
 /// `SIOCGIFCONF`: an `ifreq` for every IPv4 address, as many as fit into `room` bytes; without a buffer all of them, so

@@ -77,3 +77,30 @@ fn setters_change_the_device() {
     set(&mut host, number::SIOCSIFFLAGS, &[0, 0]).expect("down");
     assert!(!host.ns.dev.by_name("eth0").expect("it is there").is_up());
 }
+
+#[test]
+fn routes_come_and_go_the_old_way() {
+    let mut host = Host::new();
+    let entry = |dst: [u8; 4], mask: [u8; 4], flags: u16, via: [u8; 4], metric: u16| {
+        let mut out = vec![0; ioctl::RTENTRY_LEN];
+        for (at, addr) in [(8, dst), (24, via), (40, mask)] {
+            out[at] = 2;
+            out[at + 4..at + 8].copy_from_slice(&addr);
+        }
+        out[56..58].copy_from_slice(&flags.to_ne_bytes());
+        out[80..82].copy_from_slice(&metric.to_ne_bytes());
+        out
+    };
+    let net = entry([10, 50, 0, 0], [255, 255, 0, 0], 3, [10, 0, 0, 254], 6);
+    let mut call = |request, entry: &[u8], dev| {
+        ioctl::route(&mut host.ns, &mut host.turn, request, entry, dev).map_err(|e| e.0)
+    };
+    assert_eq!(call(number::SIOCADDRT, &net, None), Ok(()));
+    assert_eq!(call(number::SIOCADDRT, &net, None), Err(libc::EEXIST));
+    assert_eq!(call(number::SIOCADDRT, &net, Some("nope")), Err(libc::ENODEV));
+    let odd = entry([10, 50, 0, 0], [255, 0, 255, 0], 1, [0; 4], 0);
+    assert_eq!(call(number::SIOCADDRT, &odd, Some("eth0")), Err(libc::EINVAL));
+    assert_eq!(call(number::SIOCDELRT, &net, Some("eth0")), Ok(()));
+    assert_eq!(call(number::SIOCDELRT, &net, None), Err(libc::ESRCH));
+    assert_eq!(call(number::SIOCADDRT, &[0; 20], None), Err(libc::EFAULT));
+}
