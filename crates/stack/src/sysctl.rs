@@ -105,14 +105,14 @@ table! {
     accept_redirects = 1, 0..=1, "Whether redirects are followed.";
     accept_source_route = 0, -1..=0, "Routing headers: 0 = type 2 only, negative = none.";
     accept_untracked_na = 0, 0..=2, "Kept: they do not make neighbours.";
-    addr_gen_mode = 0, 0..=3, "How interface identifiers are made: 0 EUI-64, 1 none, 2 stable secret, 3 random.";
+    addr_gen_mode = 0, 0..=3, "How interface identifiers are made: 0 EUI-64, 1 no link-local address, 2 and 3 stable and opaque (RFC 7217).";
     autoconf = 1, 0..=1, "Whether prefixes make addresses (SLAAC, RFC 4862).";
     dad_transmits = 1, 0..=2147483647, "Probes before an address is used.";
     disable_ipv6 = 0, 0..=1, "Whether IPv6 is off.";
     disable_policy = 0, 0..=1, "Kept.";
     drop_unicast_in_l2_multicast = 0, 0..=1, "Whether unicast packets in group frames are dropped.";
     drop_unsolicited_na = 0, 0..=1, "Whether unasked-for advertisements are dropped.";
-    enhanced_dad = 1, 0..=1, "Whether probes carry a nonce (RFC 7527).";
+    enhanced_dad = 1, 0..=1, "Kept: probes carry no nonce; nothing here sends a probe back to its sender.";
     force_mld_version = 0, 0..=2, "The MLD version to speak whatever queriers say; 0 = theirs.";
     force_tllao = 0, 0..=1, "Kept: advertisements carry the target's address always.";
     forwarding = 0, 0..=1, "Whether the device is a router's.";

@@ -225,6 +225,7 @@ fn sysctls_have_linux_names_ranges_and_families() {
 #[test]
 fn routes_go_with_their_device_and_connected_ones_come_back() {
     let mut net = routed();
+    net.sysctl(0, "ipv6.conf.eth0.keep_addr_on_down", "1");
     let dev = net.dev(0, "eth0");
     let routes = |net: &Net| (net.hosts[0].fib4.len(), net.hosts[0].fib6.len());
     let before = routes(&net);
@@ -236,6 +237,9 @@ fn routes_go_with_their_device_and_connected_ones_come_back() {
     assert_eq!(net.ping(0, "10.0.1.1", 8), Ok((8, 64)));
     assert_eq!(net.ping(0, "fd00:1::1", 8), Ok((8, 64)));
     assert_eq!(routes(&net), (before.0 - 1, before.1 - 1), "all but the default routes are there again");
+    net.sysctl(0, "ipv6.conf.eth0.keep_addr_on_down", "0");
+    net.call(0, |ns, t| ns.set_up(t, dev, false)).unwrap();
+    assert!(net.hosts[0].dev.get(dev).unwrap().addrs6.is_empty(), "as on Linux");
 }
 
 #[test]

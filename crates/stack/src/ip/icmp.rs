@@ -250,7 +250,7 @@ fn error(
     let (icmp_type, icmp_code) = repr.type_code();
     let info = match *repr {
         Icmpv4Repr::Unreachable { code: unreachable::FRAGMENTATION_NEEDED, mtu } => {
-            if is_local(ns, inner.src) && ns.sock_sysctl("ipv4.ip_no_pmtu_disc").as_deref() != Some("1") {
+            if is_local(ns, inner.src) && ns.sockets.sysctls.no_pmtu_disc != 1 {
                 update_pmtu(ns, t, &inner, u32::from(mtu))
             } else {
                 u32::from(mtu)

@@ -212,10 +212,10 @@ pub(crate) fn device_down(ns: &mut Netns, dev: DevId, all: bool) {
         && ns.sysctl.all6.keep_addr_on_down.max(ns.dev.get(dev).map_or(0, |d| d.conf.v6.keep_addr_on_down))
             > 0;
     if let Some(device) = ns.dev.get_mut(dev) {
-        // Linux throws static addresses away unless told to keep them; a lab's hosts come back with theirs.
+        // Linux throws static addresses away, too, unless told to keep them.
         device.addrs6.retain(|a| {
             let by_hand = !a.autoconf && !a.addr.is_unicast_link_local();
-            !all && (keep || by_hand || a.addr.is_loopback())
+            !all && ((keep && by_hand) || a.addr.is_loopback())
         });
         let wanted = super::dad::is_wanted(device);
         for addr in device.addrs6.iter_mut().filter(|a| !a.is_usable()) {
