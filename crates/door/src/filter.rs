@@ -132,7 +132,7 @@ fn rules(exception: HandOver) -> Vec<(libc::c_long, Vec<Insn>)> {
     let mut rules = vec![
         (libc::SYS_close, close()),
         (libc::SYS_openat, always(NOTIFY)),
-        (libc::SYS_sendto, if_pointer(4, 0)),
+        (libc::SYS_sendto, always(NOTIFY)),
         (libc::SYS_recvfrom, if_pointer(4, (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE).unsigned_abs())),
         (libc::SYS_ioctl, ioctl()),
         (libc::SYS_sendmsg, hand_over(exception)),

@@ -13,8 +13,8 @@ use crate::door::{Door, World, note};
 use crate::sock::{Body, Key};
 use crate::sys::memory::Remote;
 
-/// No datagram is longer; what is, is `EMSGSIZE` whatever it holds.
-const MAX_DATAGRAM: usize = 65_535;
+/// No datagram is longer: what is, is `EMSGSIZE` whatever it holds, and the stack is asked only for the path's MTU.
+const MAX_DATAGRAM: usize = 256 * 1024;
 /// Most bytes of a stream taken at once.
 const MAX_STREAM: usize = 1 << 20;
 /// `UIO_MAXIOV`: most messages of one sendmmsg or recvmmsg.

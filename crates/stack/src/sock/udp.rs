@@ -58,7 +58,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
         return Err(SockError::OperationUnsupported);
     }
     if len > MAX_PAYLOAD {
-        return Err(SockError::MessageSize);
+        return Err(beyond_any_packet(ns, t, id, &message));
     }
     if socket.shut_write {
         return Err(SockError::BrokenPipe);
@@ -72,7 +72,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
         Some(pending) => pending,
         None => Box::new(begin(ns, t, id, &message, gso_size)?),
     };
-    if pending.len + len > MAX_PAYLOAD {
+    if pending.len + len > MAX_PAYLOAD && (pending.len > 0 || pending.flow.dst.is_ipv4()) {
         return Err(SockError::MessageSize);
     }
     pending.len += len;
@@ -85,6 +85,16 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     }
     finish(ns, t, id, *pending)?;
     Ok(len)
+}
+
+/// No datagram is that long. IPv6 tells the path's MTU on the error queue all the same (Linux; tracepath begins so).
+fn beyond_any_packet(ns: &mut Netns, t: &mut Turn, id: SockId, message: &Message) -> SockError {
+    if let Ok(Pending { flow, .. }) = begin(ns, t, id, message, 0)
+        && flow.dst.is_ipv6()
+    {
+        error::local_too_long(ns, t, id, &flow, flow.route.mtu);
+    }
+    SockError::MessageSize
 }
 
 fn begin(
