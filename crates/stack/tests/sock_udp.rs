@@ -153,6 +153,11 @@ fn too_long_for_the_path_is_told_with_the_mtu() {
     assert_eq!(net.send_to(A, s, &[0; 1473], "10.0.0.2:9"), Err(SockError::MessageSize));
     let error = net.recv_error(A, s).unwrap().control.error.unwrap();
     assert_eq!((error.error, error.origin, error.info), (SockError::MessageSize, ErrorOrigin::Local, 1500));
+    // tracepath asks with far too long datagrams.
+    let s6 = net.socket(A, Family::Inet6, SockType::Dgram);
+    net.call(A, |ns, t| ns.set_option(t, s6, SockOpt::V6RecvErr(true))).unwrap();
+    assert_eq!(net.send_to(A, s6, &[0; 128_000], "[fd00::2]:9"), Err(SockError::MessageSize));
+    assert_eq!(net.recv_error(A, s6).unwrap().control.error.unwrap().info, 1500);
     // What fits goes; without DF what does not fit is cut and put together again.
     let server = net.udp_at(B, "0.0.0.0:9");
     assert_eq!(net.send_to(A, s, &[1; 1472], "10.0.0.2:9"), Ok(1472));

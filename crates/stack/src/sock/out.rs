@@ -163,9 +163,7 @@ pub(crate) fn check_mtu(
     let never_cut = matches!(discover, PmtuDiscover::Do | PmtuDiscover::Probe)
         || (flow.dst.is_ipv6() && flow.dont_fragment);
     if whole > limit || (never_cut && !fits) {
-        if never_cut {
-            error::local_too_long(ns, t, id, flow, mtu);
-        }
+        error::local_too_long(ns, t, id, flow, mtu);
         return Err(SockError::MessageSize);
     }
     Ok(match discover {
