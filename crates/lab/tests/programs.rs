@@ -54,11 +54,15 @@ fn setup_runs_in_order_on_its_host_and_changes_its_network() {
 
 #[test]
 fn a_setup_command_that_fails_is_told_with_what_it_said() {
-    let mut lab = start(&format!("hosts:\n  a: {{setup: \"echo not like this >&2; exit 4\"}}\n  b: {{}}\n{PAIR}"));
+    let mut lab =
+        start(&format!("hosts:\n  a: {{setup: \"echo not like this >&2; exit 4\"}}\n  b: {{}}\n{PAIR}"));
     let error = lab.setup(&mut ()).expect_err("it fails");
     assert!(matches!(error, RunError::Setup { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("setup of a") && text.contains("exit code 4") && text.contains("not like this"), "{text}");
+    assert!(
+        text.contains("setup of a") && text.contains("exit code 4") && text.contains("not like this"),
+        "{text}"
+    );
     lab.stop(Duration::ZERO);
 }
 

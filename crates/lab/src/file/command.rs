@@ -73,8 +73,8 @@ fn split_words(line: &str) -> Vec<String> {
 /// The words, if only quotes and backslashes need to be understood.
 fn plain_words(line: &str) -> Option<Vec<String>> {
     const BUILTINS: &[&str] = &[
-        "cd", "exec", "exit", "export", "set", "if", "for", "while", "until", "case", ".", ":", "eval", "trap",
-        "wait", "read", "ulimit", "umask", "unset", "{", "!",
+        "cd", "exec", "exit", "export", "set", "if", "for", "while", "until", "case", ".", ":", "eval",
+        "trap", "wait", "read", "ulimit", "umask", "unset", "{", "!",
     ];
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -173,11 +173,15 @@ fn raw_to_node(raw: Spanned<Raw>, shielded: &str, original: &str, base: usize) -
     let value = match raw.value {
         Raw::Null => Value::Null,
         Raw::Scalar(text) => {
-            // Shielded text is read from the original again; plain scalars keep their spelling (0x10, 1.50).
-            let slice = original.get(span.clone()).unwrap_or("").trim_end();
-            span.end = span.start + slice.len();
+            // Shielded text is read from the original again; plain scalars keep their spelling (0x10, 1.50). An alias or
+            // a merged key has its text where its anchor is.
+            let defined = bytes_of(&raw.defined, original);
+            let slice = original.get(defined.clone()).unwrap_or("").trim_end();
+            if defined == span {
+                span.end = span.start + slice.len();
+            }
             let plain = !slice.starts_with(['"', '\'', '|', '>', '*', '&', '!']) && !slice.contains('\n');
-            let hidden = shielded.get(span.clone()) != Some(slice);
+            let hidden = shielded.get(defined.start..defined.start + slice.len()) != Some(slice);
             Value::Scalar(if (plain || hidden) && !slice.is_empty() { fold(slice) } else { text })
         }
         Raw::Seq(items) => {
@@ -328,6 +332,22 @@ mod tests {
         };
         assert_eq!(scalar(1), "02:00:00:00:00:01");
         assert_eq!(scalar(2), "0x10");
+    }
+
+    #[test]
+    fn anchors_and_merged_mappings_keep_their_texts() {
+        let text = "x-slow: &slow {delay: 20ms, loss: 1%}\nx-name: &n server\nlinks:\n  - {between: [a, *n], <<: *slow, loss: 2%}\n";
+        let tree = parse(text).unwrap_or_else(|d| panic!("{}", d.message));
+        let Value::Map(entries) = &tree.value else { panic!("{tree:?}") };
+        let Value::Seq(links) = &entries[2].1.value else { panic!("{tree:?}") };
+        let Value::Map(link) = &links[0].value else { panic!("{links:?}") };
+        let get = |key: &str| match &link.iter().find(|(k, _)| k.text == key).expect("there").1.value {
+            Value::Scalar(s) => s.clone(),
+            Value::Seq(items) => items.iter().map(|i| format!("{:?}", i.value)).collect(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((get("delay").as_str(), get("loss").as_str()), ("20ms", "2%"));
+        assert!(get("between").contains("server"), "{}", get("between"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Poller {
 impl Poller {
     /// How many descriptors one wait reports.
     const BATCH: usize = 64;
+    /// Waits longer than this are cut in two.
+    const COARSE: Duration = Duration::from_millis(20);
 
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
@@ -38,21 +40,27 @@ impl Poller {
 
     /// Waits until something is ready or the time is over; the tokens of what is ready.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<u64>> {
-        if timeout != Some(Duration::ZERO) {
-            // ppoll(2) waits with nanoseconds where epoll_wait(2) has milliseconds.
-            let timespec = timeout.and_then(|t| Timespec::try_from(t).ok());
-            let mut fds = [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)];
-            match rustix::event::poll(&mut fds, timespec.as_ref()) {
-                Ok(0) => return Ok(Vec::new()),
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
+        let timeout = match timeout {
+            // epoll_wait(2) counts milliseconds: it is good for the long part of a wait, and the next one does the rest.
+            Some(t) if t > Self::COARSE => {
+                Some(Duration::from_millis((t - Self::COARSE / 2).as_millis() as u64))
             }
-        }
+            Some(t) if !t.is_zero() => {
+                // ppoll(2) waits with nanoseconds.
+                let timespec = Timespec::try_from(t).ok();
+                let mut fds = [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)];
+                match rustix::event::poll(&mut fds, timespec.as_ref()) {
+                    Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+                    Ok(_) => Some(Duration::ZERO),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            other => other,
+        };
         let mut events: [Event; Self::BATCH] =
             std::array::from_fn(|_| Event { flags: EventFlags::empty(), data: EventData::new_u64(0) });
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match epoll::wait(&self.epoll, &mut events[..], Some(&zero)) {
+        let timespec = timeout.and_then(|t| Timespec::try_from(t).ok());
+        match epoll::wait(&self.epoll, &mut events[..], timespec.as_ref()) {
             Ok(n) => Ok(events[..n].iter().map(|e| e.data.u64()).collect()),
             Err(rustix::io::Errno::INTR) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
