@@ -50,6 +50,8 @@ pub(crate) struct Session {
     down: Vec<ClientId>,
     /// The signal that ends the lab.
     stopped_by: Option<i32>,
+    /// All events, if somebody wants them afterwards.
+    pub(crate) recorded: Option<Vec<Event>>,
     /// Whether the file's programs' lines are shown.
     pub(crate) show_output: bool,
     /// Whether checks are shown as they end.
@@ -93,6 +95,7 @@ impl Session {
             names: Names::of(&lab.world),
             down: Vec::new(),
             stopped_by: None,
+            recorded: None,
             show_output: true,
             show_checks: false,
         })
@@ -268,15 +271,19 @@ impl Session {
     }
 
     fn update_tracing(&self, lab: &mut Lab) {
-        lab.world.set_trace(!self.traces.is_empty());
+        lab.world.set_trace(!self.traces.is_empty() || self.recorded.is_some());
     }
 
     /// Sends new events to whoever follows them.
     fn follow(&mut self, lab: &mut Lab) {
-        if self.traces.is_empty() {
+        // Packets that were under way when the last follower left still leave events: they are for nobody.
+        let events = lab.world.take_events();
+        if let Some(recorded) = &mut self.recorded {
+            recorded.extend_from_slice(&events);
+        }
+        if self.traces.is_empty() || events.is_empty() {
             return;
         }
-        let events = lab.world.take_events();
         let Some(control) = &mut self.control else { return };
         for trace in &mut self.traces {
             trace.send(&events, &self.names, &mut control.server);

@@ -80,6 +80,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
 /// Sends the request; gives all events, and what the client printed.
 fn request(running: &mut Running) -> anyhow::Result<(Vec<Event>, String)> {
     running.start_programs().map_err(lab_error)?;
+    running.session.recorded = Some(Vec::new());
     running.lab.world.set_trace(true);
     let argv = ["netspace", "tool", "fetch", "-4", "--data", BODY, URL].map(str::to_owned);
     let spawn = Spawn { stdio: Stdio::Capture, ..Spawn::lines("client", &argv) };
@@ -102,7 +103,8 @@ fn request(running: &mut Running) -> anyhow::Result<(Vec<Event>, String)> {
     if !status.success() {
         bail!("the client ended with exit code {}: {stderr}", exit_code(status.code(), None));
     }
-    Ok((running.lab.world.take_events(), String::from_utf8_lossy(&stdout).into_owned()))
+    let events = running.session.recorded.take().unwrap_or_default();
+    Ok((events, String::from_utf8_lossy(&stdout).into_owned()))
 }
 
 fn print(out: &mut Out, events: &[Event], lab_names: &LabNames, answer: &str) -> anyhow::Result<()> {
