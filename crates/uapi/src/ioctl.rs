@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use netspace_base::{DevId, Instant};
-use netspace_fib::{Add, Kind, NextHop, Route, TABLE_MAIN};
+use netspace_fib::{Add, Kind, NextHop, Route, Scope, TABLE_MAIN};
 use netspace_stack::dev::{DevFlags, Device};
 use netspace_stack::ip::addr::Addr4;
 use netspace_stack::sock::SockId;
@@ -267,7 +267,7 @@ pub fn route(
     let mtu = u64_at(rtentry, 96).and_then(|mtu| u32::try_from(mtu).ok()).filter(|_| flags & RTF_MTU != 0);
     let route = match flags & RTF_REJECT {
         0 => Route::new(prefix, hop),
-        _ => Route::refusal(prefix, Kind::Unreachable),
+        _ => Route { scope: Scope::Host, ..Route::refusal(prefix, Kind::Unreachable) },
     };
     Ok(ns.add_route4(t, Route { metric: metric.unwrap_or(0), mtu, ..route }, Add::New)?)
 }

@@ -3,7 +3,7 @@
 //! Device requests are answered on every socket of a program, AF_UNIX ones too: the machine's devices are none of its
 //! business.
 
-use netspace_uapi::ioctl::{self, IFREQ_LEN, number};
+use netspace_uapi::ioctl::{self, IFREQ_LEN, RTENTRY_DEV, RTENTRY_LEN, number};
 
 use super::{Answer, Call, DONE, Outcome, err};
 use crate::door::{Door, World};
@@ -24,6 +24,7 @@ impl Door {
         }
         match (request, key) {
             (number::SIOCGIFCONF, _) => self.list_devices(world, call),
+            (number::SIOCADDRT | number::SIOCDELRT, _) => self.route_ioctl(world, call, request),
             (FIRST_OF_DEVICES.., _) if request != number::SIOCOUTQNSD => {
                 self.device_ioctl(world, call, request)
             }
@@ -72,6 +73,20 @@ impl Door {
                 err(libc::ENOTTY)
             }
         }
+    }
+
+    /// `route add`, `route del`: the entry points to a device's name.
+    fn route_ioctl(&mut self, world: &mut dyn World, call: &Call, request: u32) -> Outcome {
+        let entry = self.read(call, call.args[2], RTENTRY_LEN)?;
+        let mut at = [0; 8];
+        at.copy_from_slice(&entry[RTENTRY_DEV..RTENTRY_DEV + 8]);
+        let name = match u64::from_ne_bytes(at) {
+            0 => None,
+            at => Some(self.read_str(call, at)?),
+        };
+        let (ns, t) = world.host(call.ns);
+        ioctl::route(ns, t, request, &entry, name.as_deref())?;
+        DONE
     }
 
     /// `SIOCGIFCONF`: `struct ifconf { int len; char *buffer; }`.
