@@ -43,6 +43,10 @@ fn hosts(names: &Names, host: &str) -> String {
     );
     for name in names.nodes() {
         let addresses = names.lookup(name, host).unwrap_or_default();
+        if addresses.is_empty() && name == host {
+            // A host without links knows its own name all the same, as Debian's hosts do.
+            let _ = writeln!(text, "127.0.1.1\t{name} {}", names.full(name));
+        }
         for v4 in [true, false] {
             if let Some(addr) = addresses.iter().find(|a| a.is_ipv4() == v4) {
                 let _ = writeln!(text, "{addr}\t{name} {}", names.full(name));

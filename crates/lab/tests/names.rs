@@ -120,3 +120,12 @@ fn files_lead_to_names_and_to_the_name_server() {
     assert_eq!(file("/proc/sys/net/ipv4/ip_forward").as_deref(), Some("0\n"));
     assert!(file("/proc/net/dev").expect("there").contains("eth0:"));
 }
+
+#[test]
+fn a_host_without_links_knows_its_own_name() {
+    let mut world = world(common::plan_of("hosts: {only: {}}\n"), 1);
+    let only = id(&world, "only");
+    let hosts = String::from_utf8(world.view(only, "/etc/hosts").expect("there")).expect("text");
+    assert!(hosts.contains("127.0.1.1\tonly only.lab\n"), "{hosts}");
+    assert_eq!(ask_udp(&mut world, "only", "localhost", TYPE::A), ["127.0.0.1"]);
+}
