@@ -53,7 +53,10 @@ impl Door {
         match given {
             Ok(accepted) => {
                 let host = call.ns;
-                note(world, host, || format!("accept: a connection from {peer}"));
+                note(world, host, || {
+                    let number = self.socks.get(accepted).map(|sock| sock.holder.1).unwrap_or_default();
+                    format!("accept({}) = {number}: a connection from {peer}", call.fd(0))
+                });
                 self.tell_owner(world, call, id);
                 self.pump(world, accepted);
                 Ok(Answer::Sent)

@@ -28,7 +28,7 @@ impl Door {
         let parsed = sockaddr::parse(&bytes, sock.kind, sockaddr::Call::Connect)?;
         let host = sock.ns;
         if sock.kind.ty != SockType::Stream {
-            return self.connect_datagram(world, key, parsed);
+            return self.connect_datagram(world, call, key, parsed);
         }
         if call.deadline.is_some() {
             // It was held; the handshake has come to something, or not yet.
@@ -59,7 +59,7 @@ impl Door {
         }
         let (ns, t) = world.host(host);
         let result = ns.connect(t, id, addr);
-        note(world, host, || format!("connect({addr}){}", super::socket::outcome(&result)));
+        note(world, host, || format!("connect({}, {addr}){}", call.fd(0), super::socket::outcome(&result)));
         let progress = result?;
         let (sock, _) = self.sock(key)?;
         sock.error = None;
@@ -195,7 +195,7 @@ impl Door {
         Ok(())
     }
 
-    fn connect_datagram(&mut self, world: &mut dyn World, key: Key, parsed: Parsed) -> Outcome {
+    fn connect_datagram(&mut self, world: &mut dyn World, call: &Call, key: Key, parsed: Parsed) -> Outcome {
         let (sock, id) = self.sock(key)?;
         let host = sock.ns;
         let (ns, t) = world.host(host);
@@ -208,7 +208,9 @@ impl Door {
             }
             Parsed::Addr(addr) => {
                 let result = ns.connect(t, id, addr);
-                note(world, host, || format!("connect({addr}){}", super::socket::outcome(&result)));
+                note(world, host, || {
+                    format!("connect({}, {addr}){}", call.fd(0), super::socket::outcome(&result))
+                });
                 result?;
                 let (sock, _) = self.sock(key)?;
                 if let Body::Datagram(datagram) = &mut sock.body {

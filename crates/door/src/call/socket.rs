@@ -71,7 +71,11 @@ impl Door {
         match given {
             Ok(fd) => {
                 self.tell_owner(world, call, id);
-                note(world, call.ns, || format!("socket({})", describe(kind)));
+                let number =
+                    self.by_id.get(&(call.ns, id)).and_then(|key| self.socks.get(*key)).map(|s| s.holder.1);
+                note(world, call.ns, || {
+                    format!("socket({}) = {}", describe(kind), number.unwrap_or_default())
+                });
                 Ok(fd)
             }
             Err(error) => {
@@ -155,7 +159,7 @@ impl Door {
             let (ns, t) = world.host(host);
             result = ns.bind(t, id, addr);
         }
-        note(world, host, || format!("bind({addr}){}", outcome(&result)));
+        note(world, host, || format!("bind({}, {addr}){}", call.fd(0), outcome(&result)));
         result?;
         DONE
     }
@@ -174,7 +178,7 @@ impl Door {
             let (ns, t) = world.host(host);
             result = ns.listen(t, id, backlog);
         }
-        note(world, host, || format!("listen(backlog {backlog}){}", outcome(&result)));
+        note(world, host, || format!("listen({}, {backlog}){}", call.fd(0), outcome(&result)));
         result?;
         let (sock, _) = self.sock(key)?;
         if let Body::Fresh(fresh) = &sock.body {

@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::Bytes;
+use netspace_base::{Detail, Point};
 use netspace_stack::sock::{How, Message, Readiness, RecvFlags, SockError, SockId, SockOpt};
 use netspace_stack::{Netns, Turn};
 use netspace_uapi::Errno;
@@ -346,6 +347,10 @@ impl Stream {
                     }
                 },
             };
+            let now = t.now;
+            t.trace.socket(now, ns.id, Point::Syscall, || {
+                Detail::Text(format!("write: {} bytes", data.len()).into())
+            });
             let message = Message { data: data.clone(), ..Message::default() };
             match ns.send(t, id, message) {
                 Ok(n) if n >= data.len() => {}
@@ -375,19 +380,16 @@ impl Stream {
             return None;
         }
         let old = usize::from(self.marker);
-        let mut buffer = vec![0; old + take];
+        let mut buffer = Vec::with_capacity(old + take);
         if self.unmarked {
-            let taken = socket::receive(outer, &mut buffer, false).ok()?;
+            socket::append(outer, &mut buffer, old + take, false).ok()?;
             self.marker = false;
-            return Some(Bytes::from(buffer).slice(old.min(taken)..taken)).filter(|data| !data.is_empty());
+        } else {
+            // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
+            socket::append(outer, &mut buffer, old + take - 1, false).ok()?;
+            self.marker = socket::append(outer, &mut buffer, 1, true).is_ok_and(|n| n == 1);
         }
-        // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
-        let but_one = buffer.len() - 1;
-        let taken =
-            if but_one == 0 { 0 } else { socket::receive(outer, &mut buffer[..but_one], false).ok()? };
-        let peeked = socket::receive(outer, &mut buffer[taken..=taken], true).unwrap_or(0);
-        self.marker = peeked == 1;
-        Some(Bytes::from(buffer).slice(old..taken + peeked)).filter(|data| !data.is_empty())
+        (buffer.len() > old).then(|| Bytes::from(buffer).slice(old..))
     }
 
     fn tell_end(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
@@ -455,6 +457,10 @@ impl Stream {
     fn close(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
         let unread =
             self.outer.as_ref().is_some_and(|outer| socket::take_error(outer.as_fd()) == libc::ECONNRESET);
+        let now = t.now;
+        t.trace.socket(now, ns.id, Point::Syscall, || {
+            Detail::Text("close: the last descriptor is closed".into())
+        });
         if unread || !self.down.is_empty() {
             let _ = ns.set_option(t, id, SockOpt::Linger(Some(std::time::Duration::ZERO)));
         }

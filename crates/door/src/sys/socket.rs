@@ -142,6 +142,21 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, into: &mut [u8], peek: bool) -> io::Re
     check_size(unsafe { libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags) })
 }
 
+/// Reads up to `max` bytes that are there to the end of `into`, without waiting. With `peek` they stay there.
+pub(crate) fn append(fd: BorrowedFd<'_>, into: &mut Vec<u8>, max: usize, peek: bool) -> io::Result<usize> {
+    if max == 0 {
+        return Ok(0);
+    }
+    into.reserve(max);
+    let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+    let room = into.spare_capacity_mut();
+    // SAFETY: the kernel writes at most `max` bytes into the room that was just reserved.
+    let n = check_size(unsafe { libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), max, flags) })?;
+    // SAFETY: the kernel has just written these `n` bytes.
+    unsafe { into.set_len(into.len() + n) };
+    Ok(n)
+}
+
 /// How many bytes there are to read (of datagrams: in the first).
 pub(crate) fn available(fd: BorrowedFd<'_>) -> usize {
     let mut n: libc::c_int = 0;
