@@ -131,6 +131,23 @@ impl Pkt {
         })
     }
 
+    /// Makes an ended packet empty, so that its memory can serve another: as new, but for the room it has.
+    pub fn clear(&mut self) {
+        self.buf.resize(HEADROOM, 0);
+        self.frags.clear();
+        (self.start, self.frags_len, self.mac) = (HEADROOM, 0, None);
+        (self.network, self.transport) = (HEADROOM as u16, HEADROOM as u16);
+        (self.id, self.dev, self.protocol) = (PktId(0), DevId::NONE, 0);
+        (self.pkt_type, self.checksum, self.gso) = (PktType::Outgoing, ChecksumState::None, None);
+        (self.mark, self.priority, self.hash) = (0, 0, 0);
+        (self.received_at, self.traced) = (Instant::ZERO, false);
+    }
+
+    /// Bytes of memory that its linear area takes.
+    pub const fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// A packet whose linear area holds a copy of `bytes` (a received frame, say).
     pub fn from_slice(id: PktId, bytes: &[u8]) -> Box<Self> {
         let mut pkt = Self::with_capacity(id, bytes.len());

@@ -163,9 +163,15 @@ impl Netns {
     /// delivered.
     pub(crate) fn finish(&mut self, t: &mut Turn, step: Step) {
         match step {
-            Ok(_delivered) => t.ledger.delivered += 1,
+            Ok(delivered) => {
+                t.ledger.delivered += 1;
+                t.recycle(delivered);
+            }
             Err(Stop::Taken) => {}
-            Err(Stop::Drop(pkt, reason)) => self.drop(t, &pkt, reason),
+            Err(Stop::Drop(pkt, reason)) => {
+                self.drop(t, &pkt, reason);
+                t.recycle(pkt);
+            }
         }
     }
 

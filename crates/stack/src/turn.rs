@@ -61,9 +61,16 @@ pub struct Turn {
     /// Where packets ended.
     pub ledger: Ledger,
     next_pkt: u64,
+    /// Ended packets whose memory is used again.
+    spare: Vec<Box<Pkt>>,
 }
 
 impl Turn {
+    /// Packets kept for use again.
+    const SPARE_MAX: usize = 256;
+    /// Larger ones are given back to the allocator, bytes.
+    const SPARE_CAPACITY: usize = 2048;
+
     /// The name for a new packet, counted as created.
     pub fn new_pkt_id(&mut self) -> PktId {
         self.next_pkt += 1;
@@ -73,9 +80,22 @@ impl Turn {
 
     /// An empty packet, traced if tracing is on.
     pub fn new_pkt(&mut self) -> Box<Pkt> {
-        let mut pkt = Pkt::new(self.new_pkt_id());
+        let id = self.new_pkt_id();
+        let mut pkt = match self.spare.pop() {
+            Some(spare) => spare,
+            None => Pkt::new(id),
+        };
+        pkt.id = id;
         pkt.traced = self.trace.on;
         pkt
+    }
+
+    /// Takes an ended packet's memory for the next one.
+    pub(crate) fn recycle(&mut self, mut pkt: Box<Pkt>) {
+        if self.spare.len() < Self::SPARE_MAX && pkt.capacity() <= Self::SPARE_CAPACITY {
+            pkt.clear();
+            self.spare.push(pkt);
+        }
     }
 
     /// A copy of `pkt` (same name, shared payload), counted as created.
