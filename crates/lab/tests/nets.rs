@@ -80,9 +80,9 @@ fn tcp_carries_every_byte_over_a_bad_link() {
     }
 }
 
-/// `cargo test --release -p netspace-lab --test nets -- --ignored`; a few minutes.
+/// Ten seconds in release (`cargo test --release -p netspace-lab --test nets`), minutes without optimization.
 #[test]
-#[ignore = "long: run it in release"]
+#[cfg_attr(debug_assertions, ignore = "long: run it in release")]
 fn ten_gigabytes_arrive_whole() {
     let plan = plan_of(
         "hosts: {a: {}, b: {}}\nlinks: ['a -- b {delay: 10ms, loss: 1%, reorder: 1%, duplicate: 1%, corrupt: 0.1%}']\n",
