@@ -98,6 +98,11 @@ impl Netns {
         self.ip6.exceptions.list(now)
     }
 
+    /// Changes with every change of devices, addresses, routes and rules.
+    pub const fn config_generation(&self) -> u64 {
+        self.route_generation
+    }
+
     /// Tells that kept routes must be asked for again.
     pub fn routes_changed(&mut self) {
         self.route_generation += 1;

@@ -12,6 +12,7 @@ pub mod diag;
 pub mod read;
 pub mod route;
 mod socket;
+mod watch;
 pub mod write;
 
 pub use socket::{Datagram, NetlinkSocket};

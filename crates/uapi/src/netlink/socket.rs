@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use netspace_stack::{Netns, Turn};
 
 use super::read::messages;
+use super::watch::Watch;
 use super::{
     Handler, NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NlError, Replies, Request, Row, Told,
     diag, done, flag, pack, report, route,
@@ -38,6 +39,7 @@ pub struct NetlinkSocket {
     protocol: i32,
     portid: Option<u32>,
     groups: BTreeSet<u32>,
+    watch: Watch,
     queue: VecDeque<Vec<u8>>,
     queued: usize,
     overrun: bool,
@@ -60,6 +62,7 @@ impl NetlinkSocket {
             protocol,
             portid: None,
             groups: BTreeSet::new(),
+            watch: Watch::default(),
             queue: VecDeque::new(),
             queued: 0,
             overrun: false,
@@ -214,10 +217,17 @@ impl NetlinkSocket {
         }
     }
 
-    /// A notification for the members of a group (`RTNLGRP_*`).
-    pub fn notify(&mut self, group: u32, datagram: &[u8]) {
-        if self.groups.contains(&group) {
-            self.queue_all(vec![datagram.to_vec()]);
+    /// Whether the socket is in a group, so that [`NetlinkSocket::watch`] has something to do.
+    pub fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Queues notifications of what has changed since the last call, for the groups that the socket is in. The first call
+    /// after joining only takes down what there is.
+    pub fn watch(&mut self, ns: &mut Netns, t: &mut Turn) {
+        if self.protocol == NETLINK_ROUTE && self.has_groups() {
+            let changes = self.watch.changes(ns, t, &self.groups);
+            self.queue_all(changes);
         }
     }
 

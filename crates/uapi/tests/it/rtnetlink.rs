@@ -267,3 +267,34 @@ fn routes_are_added_replaced_and_removed() {
     assert_eq!(errno(&host.ask(&route(25, 0, "10.0.0.9", 100))), Some(0));
     assert_eq!(split(&host.ask(&dump)).len(), 1, "only its end");
 }
+
+#[test]
+fn members_of_groups_are_told_of_changes() {
+    let mut host = Host::new();
+    let mut socket = NetlinkSocket::new(NETLINK_ROUTE).expect("served");
+    // RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE
+    let mut addr = vec![16, 0, 0, 0, 0, 0, 0, 0];
+    addr.extend(0x51u32.to_ne_bytes());
+    socket.bind(&addr, 7).expect("binds");
+    let mut told = |host: &mut Host| -> Vec<u16> {
+        socket.watch(&mut host.ns, &mut host.turn);
+        let datagrams: Vec<_> =
+            std::iter::from_fn(|| socket.recv(9999, false).ok().map(|d| d.data)).collect();
+        split(&datagrams).iter().map(|(h, _)| h.ty).collect()
+    };
+    assert_eq!(told(&mut host), [0u16; 0], "what there is when it joins is no news");
+    host.ns
+        .add_address(&mut host.turn, host.eth0, "10.9.0.1/24".parse().unwrap(), true)
+        .expect("a new address");
+    assert_eq!(told(&mut host), [20, 24, 24, 24], "the address, and its three routes");
+    assert_eq!(told(&mut host), [0u16; 0]);
+    host.ns.set_mtu(&mut host.turn, host.eth0, 1400).expect("in range");
+    assert_eq!(told(&mut host), [16]);
+    host.ns.del_address(&mut host.turn, host.eth0, "10.9.0.1/24".parse().unwrap()).expect("it is there");
+    assert_eq!(told(&mut host), [25, 25, 25, 21]);
+    let br0 = host.ns.add_bridge(&mut host.turn, "br0", [2, 0, 0, 0, 0, 9], true).expect("a new name");
+    host.ns.set_up(&mut host.turn, br0, true).expect("it exists");
+    assert_eq!(told(&mut host), [16], "two changes at once are one");
+    host.ns.del_device(&mut host.turn, br0).expect("it exists");
+    assert_eq!(told(&mut host), [17]);
+}

@@ -91,7 +91,8 @@ pub(crate) fn oper_state(device: &Device) -> (u8, &'static str) {
     match (device.is_loopback(), device.is_up(), device.carrier) {
         (true, true, _) => (0, "unknown"),
         (_, false, _) => (2, "down"),
-        (_, true, false) => (7, "lowerlayerdown"),
+        // Unplugged, as an Ethernet card shows it (a device on top of another one would say "lowerlayerdown").
+        (_, true, false) => (2, "down"),
         (_, true, true) => (6, "up"),
     }
 }
@@ -101,6 +102,11 @@ pub(crate) fn oper_state(device: &Device) -> (u8, &'static str) {
 struct Filter<'a> {
     master: Option<u32>,
     kind: Option<&'a str>,
+}
+
+/// Asks a dump for links without their counts.
+pub(in crate::netlink) fn skip_statistics(ask: &mut Message) {
+    ask.u32(ifla::EXT_MASK, SKIP_STATS);
 }
 
 /// All links.

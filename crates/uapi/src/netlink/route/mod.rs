@@ -13,6 +13,7 @@ mod route_set;
 mod rule;
 
 use super::Row;
+pub(super) use link::skip_statistics;
 pub(crate) use link::{hardware_type, oper_state};
 
 const AF_INET: u8 = libc::AF_INET as u8;
