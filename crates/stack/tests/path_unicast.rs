@@ -85,6 +85,18 @@ fn without_a_route_the_program_is_told_at_once() {
 }
 
 #[test]
+fn loopback_addresses_stay_on_their_host() {
+    use netspace_stack::RouteQuery;
+    use netspace_stack::sock::SockError;
+    let net = switched(true);
+    let src = Some("127.0.0.1".parse().unwrap());
+    let query = RouteQuery { src, ..RouteQuery::to("10.0.0.2".parse().unwrap()) };
+    assert_eq!(net.hosts[0].route_out(net.t.now, &query), Err(SockError::Invalid));
+    let own = RouteQuery { src, ..RouteQuery::to("10.0.0.1".parse().unwrap()) };
+    assert!(net.hosts[0].route_out(net.t.now, &own).is_ok());
+}
+
+#[test]
 fn a_silent_neighbour_is_unreachable_after_three_probes() {
     let mut net = switched(true);
     let own = Some("10.0.0.1".parse().unwrap());

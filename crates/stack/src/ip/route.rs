@@ -238,6 +238,13 @@ fn by_route(
         Kind::Prohibit => return Err(SockError::Access),
         Kind::Throw => return Err(SockError::NetworkUnreachable),
     };
+    // Loopback addresses stay on this host (RFC 1122 §3.2.1.3 (g)).
+    let out = ns.dev.get(hop.dev).filter(|_| kind != RouteKind::Local);
+    if src.is_some_and(|s| s.is_loopback())
+        && out.is_some_and(|d| !d.is_loopback() && d.conf.v4.route_localnet == 0)
+    {
+        return Err(SockError::Invalid);
+    }
     // A group packet may come from the device that has the chosen source, whatever the default route says.
     let by_source =
         group_source(ns, dst, src).filter(|_| kind != RouteKind::Local && route.prefix.prefix_len() < 4);
