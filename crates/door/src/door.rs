@@ -19,6 +19,7 @@ use crate::call::Call;
 use crate::hold::Held;
 use crate::init::{Block, Init, News, Stage};
 use crate::liveness::Liveness;
+use crate::monitor::Monitors;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::sock::{Key, Sock};
@@ -187,6 +188,7 @@ pub struct Door {
     pub(crate) by_id: HashMap<(NsId, SockId), Key>,
     pub(crate) held: Slab<Held>,
     pub(crate) liveness: Liveness,
+    pub(crate) monitors: Monitors,
     pub(crate) report: Report,
     pub(crate) settings: Settings,
     busy: Vec<Key>,
@@ -219,6 +221,7 @@ impl Door {
             by_id: HashMap::new(),
             held: Slab::new(),
             liveness: Liveness::default(),
+            monitors: Monitors::default(),
             report: Report::default(),
             settings: Settings::default(),
             busy: Vec::new(),

@@ -115,16 +115,18 @@ impl Door {
         if self.was_closed(world, key) {
             return;
         }
-        let waiting = match self.socks.get(key) {
-            Some(sock) => sock.waiting.clone(),
-            None => return,
-        };
+        self.retry_held(world, key);
+        self.sync(world, key);
+    }
+
+    /// Tries the calls again that wait for a socket.
+    pub(crate) fn retry_held(&mut self, world: &mut dyn World, key: Key) {
+        let waiting = self.socks.get(key).map(|sock| sock.waiting.clone()).unwrap_or_default();
         for held in waiting {
             if let Some(Held { call, .. }) = self.release(held) {
                 self.serve(world, call);
             }
         }
-        self.sync(world, key);
     }
 
     /// Moves a stream's bytes, or passes a datagram socket's plain writes on.
@@ -190,7 +192,7 @@ impl Door {
     /// Sets the door's timer for the next look at signals or at closed sockets.
     pub(crate) fn set_timer(&mut self) {
         let looks = self.held.iter().map(|(_, held)| held.look_at_ms);
-        let next = looks.chain(self.liveness.next_ms()).min();
+        let next = looks.chain(self.liveness.next_ms()).chain(self.monitors.next_ms()).min();
         let now = file::monotonic_ms();
         let ms = next.map_or(0, |at| u32::try_from(at.saturating_sub(now).max(1)).unwrap_or(u32::MAX));
         file::set_timer(self.timer.as_fd(), ms);
@@ -205,6 +207,7 @@ impl Door {
             self.look_for_signals(world, key, now);
         }
         self.look_for_closed(world, now);
+        self.look_at_monitors(world, now);
         self.set_timer();
     }
 

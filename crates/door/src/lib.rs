@@ -17,6 +17,7 @@ mod filter;
 mod hold;
 mod init;
 mod liveness;
+mod monitor;
 mod path;
 pub mod probe;
 mod procfs;

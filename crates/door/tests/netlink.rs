@@ -64,3 +64,16 @@ fn settings_are_read_and_written() {
     ]);
     assert_eq!(lab.wait(program).text, "0\n1\n0\n");
 }
+
+#[test]
+fn a_monitor_is_told_of_changes() {
+    let mut lab = Lab::new();
+    let program = lab.launch(&[
+        "bash",
+        "-c",
+        "coproc M { exec stdbuf -oL ip monitor address; }; sleep 0.3; ip addr add 127.0.0.2/8 dev lo
+         read -t 5 -u ${M[0]} line; echo \"told: $line\"; kill $M_PID",
+    ]);
+    let text = lab.wait(program).text;
+    assert!(text.contains("told: 1: lo    inet 127.0.0.2/8"), "{text}");
+}

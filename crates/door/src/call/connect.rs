@@ -18,7 +18,7 @@ impl Door {
     pub(crate) fn call_connect(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return self.connect_elsewhere(call) };
         if self.netlink(key).is_some() {
-            return self.name_netlink(call, key, true);
+            return self.name_netlink(world, call, key, true);
         }
         self.look_now(world);
         let len = call.int(2);

@@ -63,7 +63,13 @@ impl Door {
         }
     }
 
-    pub(crate) fn name_netlink(&mut self, call: &Call, key: Key, connect: bool) -> Outcome {
+    pub(crate) fn name_netlink(
+        &mut self,
+        world: &mut dyn World,
+        call: &Call,
+        key: Key,
+        connect: bool,
+    ) -> Outcome {
         let len = usize::try_from(call.int(2)).ok().filter(|&n| n <= 128).ok_or(Errno(libc::EINVAL))?;
         let bytes = self.read(call, call.args[1], len)?;
         let Some(netlink) = self.netlink(key) else { return err(libc::EBADF) };
@@ -73,6 +79,7 @@ impl Door {
         } else {
             netlink.state.bind(&bytes, port)?;
         }
+        self.note_groups(world, key);
         DONE
     }
 
@@ -98,6 +105,7 @@ impl Door {
         let Some(netlink) = self.netlink(key) else { return err(libc::EBADF) };
         netlink.pump_up(ns, t);
         netlink.request(ns, t, data);
+        self.tell_monitors(world, Some(call.ns));
         Ok(Answer::Value(data.len() as i64))
     }
 
@@ -156,11 +164,18 @@ impl Door {
         }
     }
 
-    pub(crate) fn setsockopt_netlink(&mut self, call: &Call, key: Key, bytes: &[u8]) -> Outcome {
+    pub(crate) fn setsockopt_netlink(
+        &mut self,
+        world: &mut dyn World,
+        call: &Call,
+        key: Key,
+        bytes: &[u8],
+    ) -> Outcome {
         let (level, number) = (call.int(1), call.int(2));
         if level == SOL_NETLINK {
             let Some(netlink) = self.netlink(key) else { return err(libc::EBADF) };
             netlink.state.set_option(number, bytes)?;
+            self.note_groups(world, key);
             return DONE;
         }
         if level != libc::SOL_SOCKET {

@@ -62,7 +62,7 @@ impl Door {
             bytes = self.read(call, at, len)?;
         }
         if self.netlink(key).is_some() {
-            return self.setsockopt_netlink(call, key, &bytes);
+            return self.setsockopt_netlink(world, call, key, &bytes);
         }
         let (sock, id) = self.sock(key)?;
         let (kind, host) = (sock.kind, sock.ns);

@@ -39,9 +39,17 @@ impl Door {
         } else {
             Some(self.read(call, call.args[4], name_len)?)
         };
+        if name.is_none() && self.is_connected_stream(key) {
+            return Ok(Answer::Proceed);
+        }
         let pieces = [Remote { addr: call.args[1], len }];
         let outgoing = Outgoing { name, control: Vec::new(), pieces: &pieces, len, flags: call.int(3) };
         self.send(world, call, key, &outgoing)
+    }
+
+    /// A connected stream, whose bytes flow natively.
+    fn is_connected_stream(&self, key: Key) -> bool {
+        matches!(self.socks.get(key).map(|sock| &sock.body), Some(Body::Stream(_)))
     }
 
     pub(crate) fn call_sendmsg(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
@@ -59,7 +67,7 @@ impl Door {
     ) -> Outcome {
         let header = self.read_header(call, at)?;
         let name = self.read_name(call, &header)?;
-        if name.is_none() && matches!(self.socks.get(key).map(|sock| &sock.body), Some(Body::Stream(_))) {
+        if name.is_none() && self.is_connected_stream(key) {
             return Ok(Answer::Proceed);
         }
         let control = self.read_control(call, &header)?;
@@ -69,7 +77,7 @@ impl Door {
 
     pub(crate) fn call_sendmmsg(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
-        if matches!(self.socks.get(key).map(|sock| &sock.body), Some(Body::Stream(_))) {
+        if self.is_connected_stream(key) {
             return Ok(Answer::Proceed);
         }
         let count = call.len(2).min(MAX_MESSAGES);

@@ -141,7 +141,7 @@ impl Door {
     pub(crate) fn call_bind(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
         if self.netlink(key).is_some() {
-            return self.name_netlink(call, key, false);
+            return self.name_netlink(world, call, key, false);
         }
         self.look_now(world);
         let len = call.int(2);

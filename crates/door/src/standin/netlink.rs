@@ -64,6 +64,11 @@ impl Netlink {
         }
     }
 
+    /// Whether there is something to receive.
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.push.first().is_some() || self.state.is_readable()
+    }
+
     /// The next reply for a trapped call.
     pub(crate) fn receive(&mut self, peek: bool) -> Result<Vec<u8>, Errno> {
         let pushed = if peek { self.push.first().cloned() } else { self.push.take() };
