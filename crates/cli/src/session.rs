@@ -352,8 +352,9 @@ impl Trace {
             }
             let record = self.storyteller.record(event, names);
             let line = if self.json { record.to_json() } else { record.line(&names.layout) };
-            server.reply(self.client, &Reply::Event { line });
+            server.queue(self.client, &Reply::Event { line });
         }
+        server.flush(self.client);
     }
 }
 

@@ -85,9 +85,8 @@ impl Server {
             }
             let id = ClientId(key);
             let Some(client) = self.clients.get_mut(&key) else { continue };
-            if flags.contains(epoll::EventFlags::OUT) && client.flush().is_err() {
-                client.closing = true;
-                client.output.clear();
+            if flags.contains(epoll::EventFlags::OUT) {
+                client.send_now();
             }
             let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
             if flags.intersects(readable) && !client.receive(id, &mut incoming) {
@@ -100,25 +99,35 @@ impl Server {
         Ok(incoming)
     }
 
-    /// Queues a reply; a client that has gone meanwhile is no error.
+    /// Sends a reply, or queues what the client does not take at once; a client that has gone meanwhile is no error.
     pub(crate) fn reply(&mut self, id: ClientId, reply: &Reply) {
-        let Some(client) = self.clients.get_mut(&id.0) else { return };
-        if client.closing {
-            return;
-        }
-        let is_trace = matches!(reply, Reply::Event { .. });
-        if is_trace && client.output.len() > MAX_BACKLOG {
-            client.lost += 1;
-            return;
-        }
-        if is_trace && client.lost > 0 && client.output.len() < MAX_BACKLOG / 2 {
-            let count = std::mem::take(&mut client.lost);
-            client.queue(&Reply::Lost { count });
+        self.queue(id, reply);
+        self.flush(id);
+    }
+
+    /// Queues a reply: many small ones go out together with the next [`Server::flush`].
+    pub(crate) fn queue(&mut self, id: ClientId, reply: &Reply) {
+        let Some(client) = self.clients.get_mut(&id.0).filter(|client| !client.closing) else { return };
+        if matches!(reply, Reply::Event { .. }) {
+            if client.output.len() > MAX_BACKLOG {
+                client.send_now();
+            }
+            if client.output.len() > MAX_BACKLOG {
+                client.lost += 1;
+                return;
+            }
+            if client.lost > 0 && client.output.len() < MAX_BACKLOG / 2 {
+                let count = std::mem::take(&mut client.lost);
+                client.queue(&Reply::Lost { count });
+            }
         }
         client.queue(reply);
-        if client.flush().is_err() {
-            client.closing = true;
-            client.output.clear();
+    }
+
+    /// Sends what is queued, as far as the client takes it.
+    pub(crate) fn flush(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id.0) {
+            client.send_now();
         }
         self.settle(id);
     }
@@ -246,6 +255,14 @@ impl Connection {
         if let Ok(line) = serde_json::to_vec(reply) {
             self.output.extend(line);
             self.output.push_back(b'\n');
+        }
+    }
+
+    /// Sends what it can; after an error nothing more will be sent.
+    fn send_now(&mut self) {
+        if self.flush().is_err() {
+            self.closing = true;
+            self.output.clear();
         }
     }
 

@@ -55,7 +55,7 @@ impl Screen {
         rustix::termios::tcsetwinsize(&self.master, size).expect("a size");
         let pid = self.child.id().to_string();
         // The kernel tells the foreground group of a controlling terminal; this one controls nobody.
-        std::process::Command::new("kill").args(["-WINCH", &pid]).status().expect("kill");
+        Command::new("kill").args(["-WINCH", &pid]).status().expect("kill");
     }
 
     fn type_in(&mut self, text: &str) {
