@@ -143,6 +143,18 @@ impl Pkt {
         (self.received_at, self.traced) = (Instant::ZERO, false);
     }
 
+    /// Makes an ended packet a copy of another, in the memory that it has. Payload slices are shared.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.buf.clone_from(&other.buf);
+        self.frags.clone_from(&other.frags);
+        (self.start, self.frags_len, self.mac) = (other.start, other.frags_len, other.mac);
+        (self.network, self.transport) = (other.network, other.transport);
+        (self.id, self.dev, self.protocol) = (other.id, other.dev, other.protocol);
+        (self.pkt_type, self.checksum, self.gso) = (other.pkt_type, other.checksum, other.gso);
+        (self.mark, self.priority, self.hash) = (other.mark, other.priority, other.hash);
+        (self.received_at, self.traced) = (other.received_at, other.traced);
+    }
+
     /// Bytes of memory that its linear area takes.
     pub const fn capacity(&self) -> usize {
         self.buf.capacity()
@@ -441,6 +453,20 @@ mod tests {
             }
             assert_eq!(pkt.payload_from(from).concat(), &b"headonetwo!"[from..]);
         }
+    }
+
+    #[test]
+    fn used_memory_makes_a_copy_that_is_as_a_clone() {
+        let mut original = pkt();
+        original.push(14)[0] = 7;
+        original.set_mac_header();
+        (original.mark, original.traced, original.protocol) = (5, true, 0x86dd);
+        let mut other = Pkt::from_slice(PktId(9), &[1; 300]);
+        other.copy_from(&original);
+        assert_eq!(format!("{other:?}"), format!("{:?}", original.clone()));
+        other.clear();
+        assert!(other.is_empty() && !other.traced && other.mac_header().is_none());
+        assert_eq!(other.push(20), [0; 20], "what was in front before does not show");
     }
 
     #[test]

@@ -3,7 +3,33 @@
 //! Who uses a group is counted; the first use and the last change what is reported, several times in case a report is
 //! lost; queries are answered after a random delay.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use netspace_base::{Duration, Instant};
+use netspace_wire::MacAddr;
+
+/// A group's address, of either family.
+pub trait GroupAddr: Copy + Eq {
+    /// The group's Ethernet address.
+    fn mac(self) -> [u8; 6];
+}
+
+impl GroupAddr for Ipv4Addr {
+    fn mac(self) -> [u8; 6] {
+        MacAddr::multicast_v4(self).0
+    }
+}
+
+impl GroupAddr for Ipv6Addr {
+    fn mac(self) -> [u8; 6] {
+        MacAddr::multicast_v6(self).0
+    }
+}
+
+/// Where an Ethernet address falls in the filter.
+const fn filter_bit(mac: [u8; 6]) -> u64 {
+    1 << ((mac[5] ^ mac[4].rotate_left(3) ^ mac[3].rotate_left(5)) & 63)
+}
 
 /// One group that is joined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +59,8 @@ pub(crate) enum Due<A> {
 #[derive(Clone, Debug)]
 pub struct Groups<A> {
     list: Vec<Group<A>>,
+    /// A bit for each group's Ethernet address, as a network card's hash filter has: most frames are refused by it.
+    filter: u64,
     due: Vec<(Instant, Due<A>)>,
     /// The newest version that queriers on the link speak, below the newest that there is, and until when that holds.
     older: Option<(u8, Instant)>,
@@ -40,11 +68,11 @@ pub struct Groups<A> {
 
 impl<A> Default for Groups<A> {
     fn default() -> Self {
-        Self { list: Vec::new(), due: Vec::new(), older: None }
+        Self { list: Vec::new(), filter: 0, due: Vec::new(), older: None }
     }
 }
 
-impl<A: Copy + Eq> Groups<A> {
+impl<A: GroupAddr> Groups<A> {
     /// Groups of a device at most.
     const MAX: usize = 4096;
 
@@ -69,6 +97,7 @@ impl<A: Copy + Eq> Groups<A> {
             return None;
         }
         self.list.push(Group { addr, users: 1, reporter: false });
+        self.filter |= filter_bit(addr.mac());
         Some(true)
     }
 
@@ -76,7 +105,18 @@ impl<A: Copy + Eq> Groups<A> {
     pub(crate) fn leave(&mut self, addr: A) -> Option<Group<A>> {
         let at = self.list.iter().position(|g| g.addr == addr)?;
         self.list[at].users -= 1;
-        (self.list[at].users == 0).then(|| self.list.remove(at))
+        if self.list[at].users > 0 {
+            return None;
+        }
+        let gone = self.list.remove(at);
+        self.filter = self.list.iter().fold(0, |filter, g| filter | filter_bit(g.addr.mac()));
+        Some(gone)
+    }
+
+    /// Whether a group's Ethernet address belongs to one of these.
+    #[inline]
+    pub(crate) fn has_mac(&self, mac: [u8; 6]) -> bool {
+        self.filter & filter_bit(mac) != 0 && self.list.iter().any(|g| g.addr.mac() == mac)
     }
 
     /// Notes whether our report was the last one for a group; one that we were about to send is not needed any more.

@@ -67,7 +67,7 @@ pub struct Turn {
 
 impl Turn {
     /// Packets kept for use again.
-    const SPARE_MAX: usize = 256;
+    const SPARE_MAX: usize = 4096;
     /// Larger ones are given back to the allocator, bytes.
     const SPARE_CAPACITY: usize = 2048;
 
@@ -101,6 +101,12 @@ impl Turn {
     /// A copy of `pkt` (same name, shared payload), counted as created.
     pub fn clone_pkt(&mut self, pkt: &Pkt) -> Box<Pkt> {
         self.ledger.created += 1;
-        Box::new(pkt.clone())
+        match self.spare.pop() {
+            Some(mut spare) => {
+                spare.copy_from(pkt);
+                spare
+            }
+            None => Box::new(pkt.clone()),
+        }
     }
 }

@@ -23,17 +23,14 @@ pub type Groups6 = Groups<Ipv6Addr>;
 
 /// How long an older querier is believed to be there (RFC 3810 §9.12: 2 × 125 s + 10 s).
 const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(260);
+/// The time in which changes are collected into one report.
+const CHANGE_DELAY: Duration = Duration::from_millis(1);
+/// Records in one report: 20 bytes each, what fits into the least MTU.
+const RECORDS_MAX: usize = 60;
 /// All nodes and all routers, interface-local and (routers) site-local.
 const INTERFACE_NODES: Ipv6Addr = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1);
 const INTERFACE_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 2);
 const SITE_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 2);
-
-impl Groups6 {
-    /// Whether a group's Ethernet address belongs to one of these.
-    pub(crate) fn has_mac(&self, mac: [u8; 6]) -> bool {
-        self.iter().any(|g| MacAddr::multicast_v6(g.addr).0 == mac)
-    }
-}
 
 /// Joins a group on a device; the link's routers are told.
 pub(crate) fn join(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv6Addr) {
@@ -77,34 +74,43 @@ fn is_reported(ns: &Netns, dev: DevId, group: Ipv6Addr) -> bool {
         && ns.dev.get(dev).is_some_and(|d| d.is_up() && !d.is_loopback() && d.master.is_none())
 }
 
-/// The first report of a change goes at once; repetitions follow.
+/// A change is reported almost at once, together with others of the same moment; repetitions follow.
 fn changed(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv6Addr, joined: bool) {
-    if !is_reported(ns, dev, group) {
-        return;
+    if is_reported(ns, dev, group) {
+        let times = ns.sysctl.net6.mld_qrv.max(1) as u32;
+        let what = if joined { Due::Joined(group, times) } else { Due::Left(group, times) };
+        put_off(ns, t, dev, CHANGE_DELAY, what);
     }
-    let times = ns.sysctl.net6.mld_qrv.max(1) as u32;
-    report_change(ns, t, dev, group, joined, times);
 }
 
-fn report_change(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv6Addr, joined: bool, times: u32) {
-    let speaks_v2 = version(ns, t, dev) == 2;
-    let Some(device) = ns.dev.get_mut(dev) else { return };
-    let interval = if speaks_v2 {
-        device.conf.v6.mldv2_unsolicited_report_interval
+/// Reports changes; those that are to be repeated are due again, together, after a random time.
+fn report_changes(ns: &mut Netns, t: &mut Turn, dev: DevId, changes: &[(bool, Ipv6Addr, u32)]) {
+    let speaks_newest = version(ns, t, dev) == 2;
+    let Some(conf) = ns.dev.get(dev).map(|d| &d.conf.v6) else { return };
+    let interval = if speaks_newest {
+        conf.mldv2_unsolicited_report_interval
     } else {
-        device.conf.v6.mldv1_unsolicited_report_interval
+        conf.mldv1_unsolicited_report_interval
     };
-    if times > 1 {
-        let wait = within(&mut ns.rng, Duration::from_millis(interval as u64));
+    let wait = within(&mut ns.rng, Duration::from_millis(interval as u64));
+    for &(joined, group, times) in changes.iter().filter(|(_, _, times)| *times > 1) {
         let what = if joined { Due::Joined(group, times - 1) } else { Due::Left(group, times - 1) };
         put_off(ns, t, dev, wait, what);
     }
-    if speaks_v2 {
-        let kind = if joined { RecordKind::ToExclude } else { RecordKind::ToInclude };
-        let records = vec![GroupRecord { kind, group, sources: Vec::new() }];
-        send(ns, t, dev, ALL_MLDV2_ROUTERS, &MldRepr::ReportV2 { records });
-    } else if joined {
-        report_one(ns, t, dev, group);
+    if speaks_newest {
+        let record = |&(joined, group, _): &(bool, Ipv6Addr, u32)| GroupRecord {
+            kind: if joined { RecordKind::ToExclude } else { RecordKind::ToInclude },
+            group,
+            sources: Vec::new(),
+        };
+        let records: Vec<_> = changes.iter().map(record).collect();
+        for records in records.chunks(RECORDS_MAX) {
+            send(ns, t, dev, ALL_MLDV2_ROUTERS, &MldRepr::ReportV2 { records: records.to_vec() });
+        }
+    } else {
+        for &(_, group, _) in changes.iter().filter(|(joined, ..)| *joined) {
+            report_one(ns, t, dev, group);
+        }
     }
 }
 
@@ -118,13 +124,17 @@ fn put_off(ns: &mut Netns, t: &Turn, dev: DevId, wait: Duration, what: Due<Ipv6A
 /// Reports are due.
 pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     let Some(device) = ns.dev.get_mut(dev) else { return };
+    let mut changes = Vec::new();
     for due in device.groups6.take_due(t.now) {
         match due {
             Due::All => report_all(ns, t, dev),
             Due::One(group) => report_one(ns, t, dev, group),
-            Due::Joined(group, times) => report_change(ns, t, dev, group, true, times),
-            Due::Left(group, times) => report_change(ns, t, dev, group, false, times),
+            Due::Joined(group, times) => changes.push((true, group, times)),
+            Due::Left(group, times) => changes.push((false, group, times)),
         }
+    }
+    if !changes.is_empty() {
+        report_changes(ns, t, dev, &changes);
     }
 }
 
@@ -134,8 +144,7 @@ fn report_all(ns: &mut Netns, t: &mut Turn, dev: DevId) {
         ns.dev.get(dev).map(|d| d.groups6.iter().map(|g| g.addr).collect()).unwrap_or_default();
     let record = |group| GroupRecord { kind: RecordKind::IsExclude, group, sources: Vec::new() };
     let records: Vec<_> = groups.into_iter().filter(|g| is_reported(ns, dev, *g)).map(record).collect();
-    // 20 bytes each: what fits into the least MTU.
-    for records in records.chunks(60) {
+    for records in records.chunks(RECORDS_MAX) {
         send(ns, t, dev, ALL_MLDV2_ROUTERS, &MldRepr::ReportV2 { records: records.to_vec() });
     }
 }
