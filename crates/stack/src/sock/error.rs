@@ -102,11 +102,12 @@ pub(crate) fn tell(
     let Some(socket) = ns.sockets.table.get_mut(id) else { return };
     let mut hard = meaning.hard;
     if meaning.error == SockError::MessageSize {
-        let discover = socket.pmtu_discover(error.dst);
-        if matches!(discover, PmtuDiscover::Interface | PmtuDiscover::Omit) && !socket.recv_err(error.dst) {
-            return;
+        match (error.dst.is_ipv4(), socket.pmtu_discover(error.dst)) {
+            // Who wants no path-MTU discovery hears nothing of it.
+            (true, PmtuDiscover::Dont) | (false, PmtuDiscover::Interface | PmtuDiscover::Omit) => return,
+            (false, PmtuDiscover::Dont) => {}
+            _ => hard = true,
         }
-        hard = discover != PmtuDiscover::Dont;
     }
     if socket.recv_err(error.dst) {
         queue_icmp(socket, t.now, error, meaning, payload, port);
@@ -198,4 +199,25 @@ pub(crate) fn quoted_ports(error: &IcmpError<'_>) -> Option<(u16, u16)> {
     let header = error.quoted.get(error.transport..)?;
     let word = |at: usize| Some(u16::from_be_bytes([*header.get(at)?, *header.get(at + 1)?]));
     Some((word(0)?, word(2)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_mean_what_linux_says() {
+        let four = |t, c| meaning4(t, c).map(|m| (m.error, m.hard));
+        let six = |t, c| meaning6(t, c).map(|m| (m.error, m.hard));
+        assert_eq!(four(3, 0), Some((SockError::NetworkUnreachable, false)));
+        assert_eq!(four(3, 1), Some((SockError::HostUnreachable, false)));
+        assert_eq!(four(3, 3), Some((SockError::ConnectionRefused, true)));
+        assert_eq!(four(3, 13), Some((SockError::HostUnreachable, true)));
+        assert_eq!(four(11, 0), Some((SockError::HostUnreachable, false)));
+        assert_eq!(four(0, 0), None, "an echo reply is no error");
+        assert_eq!(six(1, 4), Some((SockError::ConnectionRefused, true)));
+        assert_eq!(six(1, 1), Some((SockError::Access, true)));
+        assert_eq!(six(3, 0), Some((SockError::HostUnreachable, false)));
+        assert_eq!(six(129, 0), None);
+    }
 }
