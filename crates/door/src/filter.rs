@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(ask(libc::SYS_read, [3, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_socket, [1, 1, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_socket, [2, 1, 0, 0, 0, 0]), NOTIFY);
-        assert_eq!(ask(libc::SYS_sendto, [3, 7, 1, 0, 0, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_sendto, [3, 7, 1, 0, 0, 0]), NOTIFY);
         assert_eq!(ask(libc::SYS_sendto, [3, 7, 1, 0, 0x1000, 16]), NOTIFY);
         assert_eq!(ask(libc::SYS_sendto, [3, 7, 1, 0, 0x1_0000_0000, 16]), NOTIFY);
         assert_eq!(ask(libc::SYS_recvfrom, [3, 7, 1, 0, 0, 0]), ALLOW);

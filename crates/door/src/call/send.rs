@@ -40,11 +40,35 @@ impl Door {
             Some(self.read(call, call.args[4], name_len)?)
         };
         if name.is_none() && self.is_connected_stream(key) {
-            return Ok(Answer::Proceed);
+            return self.send_directly(world, call, key);
         }
         let pieces = [Remote { addr: call.args[1], len }];
         let outgoing = Outgoing { name, control: Vec::new(), pieces: &pieces, len, flags: call.int(3) };
         self.send(world, call, key, &outgoing)
+    }
+
+    /// send(2) on a connected stream. If all of it fits and nothing that was written natively is still on its way, it goes
+    /// straight from the program's memory into the stack's send buffer; else natively.
+    fn send_directly(&mut self, world: &mut dyn World, call: &Call, key: Key) -> Outcome {
+        let (len, plain) = (call.len(2), call.int(3) & !(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) == 0);
+        let (sock, id) = self.sock(key)?;
+        let host = sock.ns;
+        let Body::Stream(stream) = &mut sock.body else { return Ok(Answer::Proceed) };
+        if let Some(error) =
+            stream.broken.filter(|_| stream.was_connected()).and_then(|_| stream.take_broken())
+        {
+            return Err(error);
+        }
+        let (ns, _) = world.host(host);
+        if !plain || len == 0 || len > ns.send_space(id) || !stream.is_quiet() {
+            return Ok(Answer::Proceed);
+        }
+        let data = Bytes::from(self.read(call, call.args[1], len)?);
+        let (sock, _) = self.sock(key)?;
+        let Body::Stream(stream) = &mut sock.body else { return Ok(Answer::Proceed) };
+        let (ns, t) = world.host(host);
+        note_send(t, host, call.fd(0), len);
+        if stream.send(ns, t, id, data) { Ok(Answer::Value(len as i64)) } else { Ok(Answer::Proceed) }
     }
 
     /// A connected stream, whose bytes flow natively.
@@ -219,6 +243,13 @@ impl Door {
             other => other,
         }
     }
+}
+
+fn note_send(t: &mut netspace_stack::Turn, ns: netspace_base::NsId, fd: u32, len: usize) {
+    let now = t.now;
+    t.trace.socket(now, ns, netspace_base::Point::Syscall, || {
+        netspace_base::Detail::Text(format!("send({fd}): {len} bytes").into())
+    });
 }
 
 /// The first `n` bytes of the pieces.

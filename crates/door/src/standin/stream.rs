@@ -319,6 +319,28 @@ impl Stream {
         self.written() + self.up.as_ref().map_or(0, Bytes::len)
     }
 
+    /// Nothing that the program has written is still on its way to the stack, and it may write.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.broken.is_none()
+            && !self.refused
+            && !self.program_ended
+            && !self.shut_write
+            && self.unsent() == 0
+    }
+
+    /// Gives the stack bytes of a trapped call; false if it takes none.
+    pub(crate) fn send(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId, data: Bytes) -> bool {
+        let message = Message { data: data.clone(), ..Message::default() };
+        match ns.send(t, id, message) {
+            Ok(0) | Err(_) => false,
+            Ok(n) => {
+                // There was room for all; what was not taken yet goes next.
+                self.up = Some(data.slice(n.min(data.len())..)).filter(|rest| !rest.is_empty());
+                true
+            }
+        }
+    }
+
     /// Moves bytes both ways as far as they go.
     pub(crate) fn pump(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> Fate {
         let up_busy = self.pump_up(ns, t, id);
