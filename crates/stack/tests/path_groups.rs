@@ -144,6 +144,20 @@ fn errors_are_limited_per_destination_and_not_sent_about_groups() {
     assert_eq!(net.hosts[1].snmp.get(Counter::IcmpOutDestUnreachs), 6, "a burst of six");
     assert_eq!(net.hosts[1].snmp.get(Counter::IcmpOutRateLimitHost), 14);
     net.seconds(3);
+    let s6 = udp(&mut net, 0, "[::]:4001");
+    for _ in 0..20 {
+        send(&mut net, 0, s6, "[2001:db8::1]:9").unwrap();
+        net.advance(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(
+        net.hosts[1].snmp.get(Counter::Icmp6OutDestUnreachs),
+        6,
+        "a burst of six, each worth 250 ms on a /64"
+    );
+    net.seconds(1);
+    send(&mut net, 0, s6, "[2001:db8::1]:9").unwrap();
+    net.seconds(1);
+    assert_eq!(net.hosts[1].snmp.get(Counter::Icmp6OutDestUnreachs), 7);
     send(&mut net, 0, s, "192.0.2.1:9").unwrap();
     net.seconds(1);
     assert_eq!(net.hosts[1].snmp.get(Counter::IcmpOutDestUnreachs), 7);

@@ -108,7 +108,10 @@ fn limited(ns: &mut Netns, t: &Turn, dst: Ipv6Addr, repr: &Icmpv6Repr) -> bool {
     if matches!(repr, Icmpv6Repr::PacketTooBig { .. }) {
         return false;
     }
-    let interval = Duration::from_millis(ns.sysctl.icmp6.ratelimit as u64);
+    // As on Linux, a destination behind a wide prefix stands for many hosts and may be told more often.
+    let found = ns.fib6.lookup(&netspace_fib::Query::to(dst), |_, _| Some(0));
+    let host_bits = found.map_or(0, |(route, _)| 128 - u32::from(route.prefix.prefix_len()));
+    let interval = Duration::from_millis(ns.sysctl.icmp6.ratelimit as u64) / (1 << (host_bits / 32));
     let allowed = ns.icmp.allow(t.now, &ns.sysctl, dst.into(), interval);
     if allowed == Err(Limited::Host) || allowed == Err(Limited::Global) {
         ns.snmp.inc(Counter::Icmp6OutRateLimitHost);
