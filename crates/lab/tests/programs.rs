@@ -40,9 +40,9 @@ fn setup_runs_in_order_on_its_host_and_changes_its_network() {
     let mut lab = start(&text);
     lab.setup(&mut ()).expect("setup works");
     let events = lab.take_events();
-    let of = |host: &str| -> Vec<&str> {
-        let line = |event| match event {
-            &LabEvent::Output { host: ref h, ref line, .. } if h == host => Some(line.as_str()),
+    let of = |wanted: &str| -> Vec<String> {
+        let line = |event: &LabEvent| match event {
+            LabEvent::Output { host, line, .. } if host == wanted => Some(line.clone()),
             _ => None,
         };
         events.iter().filter_map(line).collect()
