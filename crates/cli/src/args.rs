@@ -18,6 +18,7 @@ Exit codes:
 Environment:
   NO_COLOR         no colours (they are on only where output is a terminal)
   XDG_RUNTIME_DIR  where running labs keep their state; else /tmp/netspace-UID
+  NETSPACE_LAB     the lab that is meant when none is named; set for programs on its hosts
 
 Start with `netspace demo`.";
 

@@ -36,7 +36,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Makes the lab's world. No program runs yet.
-    pub(crate) fn start(loaded: Loaded, options: Options<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn start(mut loaded: Loaded, options: Options<'_>) -> anyhow::Result<Self> {
         let name = loaded.plan.name.clone();
         let info = LabInfo {
             name,
@@ -47,6 +47,8 @@ impl Running {
         // The door forks: as early as can be, while this process holds little.
         let door = Door::new()?;
         let (info, dir) = claim(info)?;
+        // Programs are told the name by which their lab can be reached (`NETSPACE_LAB`).
+        loaded.plan.name.clone_from(&info.name);
         let run_options = RunOptions::from_this_process().context("cannot tell where this program lies")?;
         let mut lab = Lab::start(loaded.plan, door, options.seed.map(Seed), run_options)?;
         let capture = match options.pcap {

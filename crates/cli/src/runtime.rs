@@ -265,6 +265,12 @@ pub(crate) fn choose(choice: Option<&str>) -> anyhow::Result<LabInfo> {
     let mut labs = running()?;
     let names = |labs: &[LabInfo]| labs.iter().map(|lab| lab.name.as_str()).collect::<Vec<_>>().join(", ");
     let Some(choice) = choice else {
+        // A command on one of a lab's hosts means that lab.
+        if let Some(here) = std::env::var_os("NETSPACE_LAB")
+            && let Some(index) = labs.iter().position(|lab| here == lab.name.as_str())
+        {
+            return Ok(labs.swap_remove(index));
+        }
         return match labs.len() {
             0 => bail!("no lab is running; `netspace up LAB` starts one"),
             1 => Ok(labs.remove(0)),

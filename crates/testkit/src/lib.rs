@@ -91,6 +91,12 @@ impl Lab {
             std::fs::copy(binary, &copy).expect("copy the binary to where everybody may run it");
         }
         scratch.write("lab.yaml", yaml);
+        // A runtime directory of its own, so that labs of other tests are not seen; it must belong to who runs them.
+        let runtime = scratch.path().join("runtime");
+        std::fs::create_dir(&runtime).expect("create the runtime directory");
+        if is_root() {
+            std::os::unix::fs::chown(&runtime, Some(NOBODY), Some(NOBODY)).expect("give it away");
+        }
         Self { scratch, binary: copy }
     }
 
@@ -116,7 +122,7 @@ impl Lab {
             .env("HOME", self.dir())
             .env("LANG", "C.UTF-8")
             .env("PYTHONUNBUFFERED", "1")
-            .env("XDG_RUNTIME_DIR", self.dir())
+            .env("XDG_RUNTIME_DIR", self.dir().join("runtime"))
             .stdin(Stdio::null());
         confine(&mut command);
         command

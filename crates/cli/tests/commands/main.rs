@@ -40,7 +40,7 @@ fn netspace(args: &[&str]) -> Ran {
     finish(&mut command, LIMIT)
 }
 
-/// A lab file in a folder of its own, with a runtime directory of its own.
+/// A lab file in a folder of its own, and where its labs keep their state.
 struct Home {
     lab: Lab,
     runtime: PathBuf,
@@ -50,19 +50,12 @@ impl Home {
     fn new(yaml: &str) -> Self {
         let lab = Lab::new(BINARY, yaml);
         let runtime = lab.dir().join("runtime");
-        std::fs::create_dir(&runtime).expect("a runtime directory");
-        if netspace_testkit::is_root() {
-            let nobody = Some(netspace_testkit::NOBODY);
-            std::os::unix::fs::chown(&runtime, nobody, nobody).expect("it belongs to who runs the labs");
-        }
         Self { lab, runtime }
     }
 
     /// The binary with `args`, as a plain user.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.lab.netspace(args);
-        command.env("XDG_RUNTIME_DIR", &self.runtime);
-        command
+        self.lab.netspace(args)
     }
 
     #[track_caller]

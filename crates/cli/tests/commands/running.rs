@@ -59,6 +59,10 @@ fn with_several_labs_one_must_be_named() {
     home.run(&["up", "other.yaml"]).exits(0);
     home.run(&["exec", "client", "--", "true"]).exits(2).says("2 labs are running").says("--lab");
     home.run(&["exec", "--lab", "other", "client", "--", "true"]).exits(0);
+    // On a lab's host, that lab is meant.
+    let script = "netspace link gw--server set delay 7ms && netspace link gw--server";
+    let text = home.run(&["exec", "--lab", "other", "client", "--", "sh", "-c", script]).ok();
+    assert!(text.contains("delay 7ms"), "{text}");
     home.run(&["down", "nothing"]).exits(1).says("no lab \"nothing\" is running").says("other");
     home.run(&["down", "other.yaml"]).exits(0);
     home.run(&["exec", "client", "--", "true"]).exits(0);
