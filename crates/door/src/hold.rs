@@ -129,6 +129,14 @@ impl Door {
         }
     }
 
+    /// The same before a call, whatever the kernel has told of the outer end so far.
+    pub(crate) fn pump_all(&mut self, world: &mut dyn World, key: Key) {
+        if let Some(Body::Stream(stream)) = self.socks.get_mut(key).map(|sock| &mut sock.body) {
+            stream.set_readable();
+        }
+        self.pump(world, key);
+    }
+
     /// Moves a stream's bytes, or passes a datagram socket's plain writes on.
     pub(crate) fn pump(&mut self, world: &mut dyn World, key: Key) {
         let Some(sock) = self.socks.get_mut(key) else { return };

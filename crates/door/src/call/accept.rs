@@ -58,7 +58,7 @@ impl Door {
                     format!("accept({}) = {number}: a connection from {peer}", call.fd(0))
                 });
                 self.tell_owner(world, call, id);
-                self.pump(world, accepted);
+                self.pump_all(world, accepted);
                 Ok(Answer::Sent)
             }
             Err(error) => {

@@ -89,7 +89,7 @@ impl Door {
         self.detach(key);
         // It may have been decided within the call already (a port of the host itself).
         self.settle_connect(world, key);
-        self.pump(world, key);
+        self.pump_all(world, key);
         err(libc::EINPROGRESS)
     }
 
@@ -123,7 +123,7 @@ impl Door {
             }
             Body::Stream(stream) if stream.broken.is_none() => {
                 sock.connect_told = true;
-                self.pump(world, key);
+                self.pump_all(world, key);
                 DONE
             }
             _ => Err(sock.error.take().unwrap_or(Errno(libc::ECONNABORTED))),

@@ -234,7 +234,7 @@ impl Door {
     /// `SO_ERROR`: the pending error, which is then no more.
     fn take_error(&mut self, world: &mut dyn World, key: Key) -> i32 {
         self.settle_connect(world, key);
-        self.pump(world, key);
+        self.pump_all(world, key);
         let Some(sock) = self.socks.get_mut(key) else { return 0 };
         if let Body::Stream(stream) = &mut sock.body {
             stream.error_told();

@@ -24,7 +24,7 @@ impl Door {
 
     /// A stream's receiving is the kernel's, from the stand-in, but for what a socket without a connection answers.
     fn receive_stream(&mut self, world: &mut dyn World, key: Key, flags: i32) -> Outcome {
-        self.pump(world, key);
+        self.pump_all(world, key);
         match self.socks.get(key).map(|sock| &sock.body) {
             Some(Body::Fresh(_) | Body::Listener(_)) => err(libc::ENOTCONN),
             Some(Body::Connecting(connecting)) if connecting.outer.is_none() => err(libc::EAGAIN),
@@ -170,7 +170,7 @@ impl Door {
             error_queue: flags & libc::MSG_ERRQUEUE != 0,
             oob: flags & libc::MSG_OOB != 0,
         };
-        self.pump(world, key);
+        self.pump_all(world, key);
         let (sock, id) = self.sock(key)?;
         let host = sock.ns;
         let (ns, t) = world.host(host);

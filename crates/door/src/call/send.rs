@@ -141,7 +141,7 @@ impl Door {
         outgoing: &Outgoing<'_>,
     ) -> Outcome {
         // Plain writes before it go first.
-        self.pump(world, key);
+        self.pump_all(world, key);
         if outgoing.flags & libc::MSG_OOB != 0 {
             return err(libc::EOPNOTSUPP);
         }
@@ -203,7 +203,7 @@ impl Door {
             return err(libc::EOPNOTSUPP);
         }
         self.settle_connect(world, key);
-        self.pump(world, key);
+        self.pump_all(world, key);
         let (sock, id) = self.sock(key)?;
         let host = sock.ns;
         let waits = match &mut sock.body {

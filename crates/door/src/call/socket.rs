@@ -197,7 +197,7 @@ impl Door {
             _ => return err(libc::EINVAL),
         };
         // What was written before goes first.
-        self.pump(world, key);
+        self.pump_all(world, key);
         let (sock, id) = self.sock(key)?;
         let (ns, t) = world.host(sock.ns);
         note_shutdown(t, call, how);

@@ -144,6 +144,8 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Stream {
     outer: Option<OwnedFd>,
+    /// The outer end may have something to read.
+    readable: bool,
     /// The first byte in the outer end is the marker, not news.
     marker: bool,
     /// No marker is to be left.
@@ -182,6 +184,7 @@ impl Stream {
         let _ = socket::set_option(outer.as_fd(), libc::SO_OOBINLINE, &1_i32.to_ne_bytes());
         Self {
             outer: Some(outer),
+            readable: true,
             marker: true,
             unmarked: false,
             down: VecDeque::new(),
@@ -214,6 +217,7 @@ impl Stream {
     pub(crate) fn failed(error: Errno, spent: OwnedFd) -> Self {
         Self {
             outer: None,
+            readable: false,
             marker: false,
             unmarked: false,
             down: VecDeque::new(),
@@ -267,6 +271,7 @@ impl Stream {
     /// The kernel told something about the outer end. True: the program's end may have been closed, which only a look
     /// at its descriptors can tell.
     pub(crate) fn on_event(&mut self, bits: u32) -> bool {
+        self.readable |= bits & (epoll::IN | epoll::RDHUP | epoll::HUP) != 0;
         self.program_ended |= bits & epoll::RDHUP != 0;
         if bits & epoll::HUP == 0 {
             return false;
@@ -285,8 +290,14 @@ impl Stream {
         self.shut_read |= how != How::Write;
     }
 
+    /// The program may have written something that the kernel has not told of yet.
+    pub(crate) fn set_readable(&mut self) {
+        self.readable = true;
+    }
+
     /// No program has it open any more.
     pub(crate) fn set_closed(&mut self) {
+        self.readable = true;
         self.closed = true;
     }
 
@@ -358,12 +369,17 @@ impl Stream {
 
     /// Program to stack. True if it stopped only because it had done enough.
     fn pump_up(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
+        if !self.readable && self.up.is_none() {
+            return false;
+        }
         for _ in 0..MAX_STEPS {
             let data = match self.up.take() {
                 Some(data) => data,
                 None => match self.take_written(ns.send_space(id)) {
                     Some(data) => data,
                     None => {
+                        // With room in the stack it was the program that had no more: the kernel tells when it has.
+                        self.readable = ns.send_space(id) == 0;
                         self.tell_end(ns, t, id);
                         return false;
                     }
