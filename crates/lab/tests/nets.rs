@@ -3,11 +3,13 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{address, assert_ledger, connect, example, listen, pair, ping, plan_of, transfer, world};
 use netspace_base::DropReason;
-use netspace_lab::world::World;
+use netspace_lab::world::{FrameSink, World};
 use netspace_stack::sock::{Readiness, SockError};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -190,6 +192,43 @@ fn routers_advertise_for_those_who_ask() {
     let far = address(&world, "far", "auto", false);
     ping(&mut world, "auto", far, SECOND).expect("through the router that advertised itself");
     ping(&mut world, "far", slaac.into(), SECOND).expect("the address that the plan foresaw");
+}
+
+#[test]
+fn a_link_may_start_unplugged() {
+    let mut world = world(plan_of("hosts: {a: {}, b: {}}\nlinks: ['a -- b {up: false}']\n"), 1);
+    let b = address(&world, "b", "a", true);
+    assert!(ping(&mut world, "a", b, 5 * SECOND).is_err());
+    world.set_link_up(0, true);
+    ping(&mut world, "a", b, 5 * SECOND).expect("plugged in");
+    assert_ledger(&world);
+}
+
+/// Counts unicast frames that arrive at one host's devices.
+struct Sniffer(netspace_base::NsId, Arc<AtomicUsize>);
+
+impl FrameSink for Sniffer {
+    fn frame(&mut self, tap: &netspace_stack::Tap) {
+        let unicast = tap.frame.data().first().is_some_and(|b| b & 1 == 0);
+        if tap.ns == self.0 && !tap.outgoing && unicast {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_hub_shows_everybody_every_frame_and_a_switch_does_not() {
+    let seen_by = |sniffer: &str, from: &str, to: &str| {
+        let mut world = world(example("lan"), 1);
+        let addr = address(&world, to, from, true);
+        let _ = ping(&mut world, from, addr, SECOND);
+        let count = Arc::new(AtomicUsize::new(0));
+        world.add_tap(Box::new(Sniffer(common::id(&world, sniffer), count.clone())));
+        ping(&mut world, from, addr, SECOND).expect("an answer");
+        count.load(Ordering::Relaxed)
+    };
+    assert_eq!(seen_by("tap", "h1", "server"), 2, "request and reply pass the hub");
+    assert_eq!(seen_by("h3", "h1", "h2"), 0, "the switch has learnt who is where");
 }
 
 #[test]
