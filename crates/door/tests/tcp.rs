@@ -231,3 +231,27 @@ print(all(s.recv(10) == b'%d' % i for i, s in enumerate(a)))
     assert_eq!(text, "True\n");
     assert!(lab.wait(server).text.ends_with("served 500\n"));
 }
+
+#[test]
+fn a_reset_ends_a_write_that_waits_while_nothing_is_read() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import socket, struct, threading, time
+l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(1)
+s = socket.create_connection(l.getsockname()); c, a = l.accept()
+# Both write until nothing more fits; then one of them resets the connection.
+def write():
+    try:
+        while True: c.sendall(b'x' * 65536)
+    except OSError as e: print('ended', isinstance(e, ConnectionError))
+t = threading.Thread(target=write); t.start()
+s.settimeout(0.3)
+try:
+    while True: s.sendall(b'y' * 65536)
+except TimeoutError: print('full')
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close(); t.join()
+",
+    );
+    assert_eq!(text, "full\nended True\n");
+}

@@ -14,10 +14,11 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use bytes::Bytes;
 use netspace_base::{Detail, Point};
-use netspace_stack::sock::{How, Message, Readiness, RecvFlags, SockError, SockId, SockOpt};
+use netspace_stack::sock::{How, Message, OptName, Readiness, RecvFlags, SockError, SockId, SockOpt};
 use netspace_stack::{Netns, Turn};
 use netspace_uapi::Errno;
 
@@ -170,6 +171,8 @@ pub(crate) struct Stream {
     never_connected: bool,
     /// The stack takes no more bytes.
     refused: bool,
+    /// The program has closed its end so that the connection is reset.
+    reset: bool,
     /// The door's descriptor of the program's end, which shows an error until it has been told.
     spent: Option<OwnedFd>,
     /// The program has been told why it broke.
@@ -198,6 +201,7 @@ impl Stream {
             never_connected: false,
             break_told: false,
             refused: false,
+            reset: false,
             spent: None,
             broken: None,
         }
@@ -231,6 +235,7 @@ impl Stream {
             never_connected: true,
             break_told: true,
             refused: false,
+            reset: false,
             spent: Some(spent),
             broken: Some(error),
         }
@@ -360,7 +365,8 @@ impl Stream {
             // Closing with the marker unread: the program reads what is left, then ECONNRESET.
             self.outer = None;
         }
-        if self.closed && !up_busy && (self.unsent() == 0 || self.refused || self.broken.is_some()) {
+        let over = |s: &Self| s.unsent() == 0 || s.refused || s.broken.is_some();
+        if self.closed && !up_busy && (self.closes_by_reset(ns, t, id) || over(self)) {
             self.close(ns, t, id);
             return Fate::Closed;
         }
@@ -441,7 +447,15 @@ impl Stream {
     /// Stack to program. True if it stopped only because it had done enough.
     fn pump_down(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
         for _ in 0..MAX_STEPS {
-            if !self.flush() || self.broken.is_some() || self.closed {
+            if self.broken.is_some() || self.closed {
+                self.flush();
+                return false;
+            }
+            if !self.flush() {
+                self.look_for_error(ns, id);
+                if self.broken.is_some() {
+                    self.give_all(ns, t, id);
+                }
                 return false;
             }
             if self.ended {
@@ -460,6 +474,22 @@ impl Stream {
             }
         }
         true
+    }
+
+    /// The connection broke while the program does not read: perhaps it waits to write. It gets as much of what there is to
+    /// read as the stand-in takes, and then the reset, which ends its waiting.
+    fn give_all(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
+        const MOST: i32 = i32::MAX / 2;
+        if let Some(outer) = &self.outer {
+            socket::set_send_buffer(outer.as_fd(), MOST);
+        }
+        while self.flush() {
+            match ns.recv(t, id, CHUNK, RecvFlags::default()) {
+                Ok(received) if !received.is_empty() => self.down.extend(received.data),
+                _ => break,
+            }
+        }
+        self.down.clear();
     }
 
     /// After the peer's end a reset is no event for a reader any more, but it is one for a writer.
@@ -491,16 +521,26 @@ impl Stream {
         true
     }
 
-    /// The program has closed its end: tell the stack, as Linux does by reset if bytes were left unread.
+    /// The program has closed its end in a way that resets the connection, as on Linux: with bytes unread, or with
+    /// `SO_LINGER` zero. What it has written and is still on its way is lost.
+    fn closes_by_reset(&mut self, ns: &Netns, t: &Turn, id: SockId) -> bool {
+        let zero = Ok(SockOpt::Linger(Some(Duration::ZERO)));
+        let native = self.outer.as_ref().map_or(0, |outer| socket::take_error(outer.as_fd()));
+        self.reset |= native == libc::ECONNRESET
+            || !self.down.is_empty()
+            || ns.recv_queue_len(id) > 0
+            || ns.option(t, id, OptName::Linger) == zero;
+        self.reset
+    }
+
+    /// The program has closed its end: tell the stack.
     fn close(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
-        let unread =
-            self.outer.as_ref().is_some_and(|outer| socket::take_error(outer.as_fd()) == libc::ECONNRESET);
         let now = t.now;
         t.trace.socket(now, ns.id, Point::Syscall, || {
             Detail::Text("close: the last descriptor is closed".into())
         });
-        if unread || !self.down.is_empty() {
-            let _ = ns.set_option(t, id, SockOpt::Linger(Some(std::time::Duration::ZERO)));
+        if self.reset {
+            let _ = ns.set_option(t, id, SockOpt::Linger(Some(Duration::ZERO)));
         }
         ns.close(t, id);
     }
