@@ -105,7 +105,7 @@ fn long_functions(name: &str, text: &str) -> Vec<String> {
             .trim_start_matches("pub(super) ")
             .trim_start_matches("pub ");
         let is_fn = ["fn ", "const fn ", "unsafe fn "].iter().any(|f| head.starts_with(f));
-        if !is_fn || line.trim_end().ends_with(';') {
+        if !is_fn || line.trim_end().ends_with([';', '}']) {
             continue;
         }
         let end =

@@ -60,7 +60,11 @@ fn main() {
     let started = cpu_seconds();
     let mut received = 0;
     while received < total {
-        match hosts[0].0.send(t, client, Message { data: Bytes::copy_from_slice(&chunk), ..Message::default() }) {
+        match hosts[0].0.send(
+            t,
+            client,
+            Message { data: Bytes::copy_from_slice(&chunk), ..Message::default() },
+        ) {
             Ok(_) | Err(SockError::WouldBlock) => {}
             Err(error) => panic!("send: {error}"),
         }
