@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use netspace_base::{Detail, Instant, NsId, Point};
 use netspace_stack::sock::SockId;
-use netspace_stack::{Netns, Turn};
+use netspace_stack::{Effect, Netns, Turn};
 use slab::Slab;
 use std::collections::HashMap;
 
@@ -468,12 +468,26 @@ impl Door {
         // ENOENT and EINTR are normal: the caller has died meanwhile.
         if let Ok(notification) = seccomp::receive(listener.as_fd()) {
             let call = Call::new(tree, *ns, &notification);
-            // What programs of this host did to each other before the call has its effect before it.
-            let (ns, t) = world.host(call.ns);
-            if ns.has_work() {
-                ns.run(t);
-            }
+            self.settle_host(world, call.ns);
             self.serve(world, call);
+        }
+    }
+
+    /// What programs of a host have done to each other has its effect before the next call of one of them.
+    fn settle_host(&mut self, world: &mut dyn World, host: NsId) {
+        let (ns, t) = world.host(host);
+        if !ns.has_work() {
+            return;
+        }
+        ns.run(t);
+        let woken: Vec<SockId> = t
+            .effects
+            .iter()
+            .filter_map(|effect| if let Effect::Wake(sock) = effect { Some(*sock) } else { None })
+            .collect();
+        for sock in woken {
+            // The world will tell of it again: then there is nothing left to do.
+            self.on_wake(world, host, sock);
         }
     }
 
