@@ -62,14 +62,18 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     if socket.shut_write {
         return Err(SockError::BrokenPipe);
     }
-    socket.check_error()?;
     let v6 = socket.family == Family::Inet6;
+    let header_included = if v6 { socket.opts.hdrincl6 } else { socket.opts.hdrincl4 };
+    // Linux: sending does not meet the pending error unless the program writes the header itself. `traceroute -I` sends
+    // its probes in one go, and the first answers are errors.
+    if header_included {
+        socket.check_error()?;
+    }
     let mut dst = out::destination(socket, message.to)?;
     if v6 && dst.is_ipv4() {
         return Err(SockError::NetworkUnreachable);
     }
     dst.set_port(0);
-    let header_included = if v6 { socket.opts.hdrincl6 } else { socket.opts.hdrincl4 };
     let mut flow = out::route(ns, t, id, dst, message.to, &message.control)?;
     flow.dont_route |= message.dont_route;
     flow.confirm = message.confirm;
