@@ -85,9 +85,10 @@ impl Datagram {
     pub(crate) fn sync(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {
         self.push.forget_consumed();
         while self.push.has_room() && ns.readiness(id).contains(Readiness::IN) {
-            match ns.recv(t, id, MAX_DATAGRAM, RecvFlags::default()) {
-                Ok(received) => self.push.push(received),
-                Err(_) => break,
+            let Ok(received) = ns.recv(t, id, MAX_DATAGRAM, RecvFlags::default()) else { break };
+            // A socket that is shut for reading is always ready, for nothing.
+            if !self.push.push(received) {
+                break;
             }
         }
         let shown = self.raised && self.push.shows_error();

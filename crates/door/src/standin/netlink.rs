@@ -57,9 +57,9 @@ impl Netlink {
     pub(crate) fn sync(&mut self) {
         self.push.forget_consumed();
         while self.push.has_room() && self.state.is_readable() {
-            match self.state.recv(usize::MAX, false) {
-                Ok(datagram) => self.push.push(datagram.data),
-                Err(_) => break,
+            let Ok(datagram) = self.state.recv(usize::MAX, false) else { break };
+            if !self.push.push(datagram.data) {
+                break;
             }
         }
     }

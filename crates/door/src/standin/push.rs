@@ -104,16 +104,18 @@ impl<T: Payload> Push<T> {
         self.pushed.len() < MAX_PUSHED
     }
 
-    /// Puts a datagram into the program's end.
-    pub(crate) fn push(&mut self, item: T) {
-        let Ok(outer) = self.need_outer() else { return };
+    /// Puts a datagram into the program's end; false if that end takes no more (it was shut for reading).
+    pub(crate) fn push(&mut self, item: T) -> bool {
+        let Ok(outer) = self.need_outer() else { return false };
         let before = socket::unread_by_peer(outer.fd.as_fd());
-        if socket::send_vectored(outer.fd.as_fd(), &item.slices()).is_ok() {
+        let sent = socket::send_vectored(outer.fd.as_fd(), &item.slices()).is_ok();
+        if sent {
             let after = socket::unread_by_peer(outer.fd.as_fd());
             // If the program has read something in between the difference is too small; at least it is not nothing.
             let memory = after.saturating_sub(before).max(1);
             self.pushed.push_back(Pushed { item, memory });
         }
+        sent
     }
 
     /// Forgets the pushed datagrams that the program has read natively.
