@@ -6,7 +6,7 @@
 //! /sys/class/net/eth0/mtu
 //! ```
 //! Columns are Linux's, byte for byte: `ifconfig`, `netstat`, `route` and `arp` take them apart by position. To add a file,
-//! add a row to [`PROC_NET`] or [`sysfs`]'s tables.
+//! add a row to `PROC_NET` or `sysfs`'s tables.
 
 mod device;
 mod neighbour;
