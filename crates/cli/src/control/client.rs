@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -11,6 +12,9 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use super::{Reply, Request};
 use crate::output::BadInput;
 use crate::runtime::{self, LabInfo};
+
+/// How long a lab may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a running lab.
 #[derive(Debug)]
@@ -65,6 +69,11 @@ impl Client {
         Ok(())
     }
 
+    /// Lets [`Client::receive`] give up after this time.
+    pub(crate) fn set_patience(&self, time: Duration) -> io::Result<()> {
+        self.reader.get_ref().set_read_timeout(Some(time))
+    }
+
     /// Waits for the next reply; `None` if the lab has gone.
     pub(crate) fn receive(&mut self) -> anyhow::Result<Option<Reply>> {
         self.line.clear();
@@ -72,6 +81,9 @@ impl Client {
             Ok(0) => return Ok(None),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                bail!("the lab does not answer; `netspace down` ends it all the same");
+            }
             Err(error) => return Err(error).context("the lab does not answer"),
         }
         serde_json::from_str(&self.line).map(Some).context("the lab speaks another version's language")
@@ -80,7 +92,10 @@ impl Client {
     /// Sends a request and waits for its answer; an [`Reply::Error`] becomes an error.
     pub(crate) fn ask(&mut self, request: &Request) -> anyhow::Result<Reply> {
         self.send(request, &[])?;
-        match self.receive()? {
+        self.reader.get_ref().set_read_timeout(Some(PATIENCE))?;
+        let answer = self.receive();
+        self.reader.get_ref().set_read_timeout(None)?;
+        match answer? {
             Some(Reply::Error { message, code: 2 }) => Err(BadInput(message).into()),
             Some(Reply::Error { message, .. }) => bail!(message),
             Some(reply) => Ok(reply),

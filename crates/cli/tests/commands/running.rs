@@ -153,3 +153,14 @@ fn a_lab_that_cannot_start_says_so_and_leaves_nothing() {
     assert!(ran.stderr.contains("setup") || ran.stderr.contains("trouble"), "{}", ran.stderr);
     assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
 }
+
+#[test]
+fn a_lab_that_does_not_answer_is_ended_all_the_same() {
+    let home = Home::new(SMALL);
+    home.run(&["up", "lab.yaml"]).exits(0);
+    let pid = pid_of(&home).to_string();
+    std::process::Command::new("kill").args(["-STOP", &pid]).status().expect("kill");
+    home.run(&["down"]).exits(0).says("does not answer");
+    assert!(home.left_behind().is_empty(), "{:?}", home.left_behind());
+    eventually("nothing runs", || processes_in(home.lab.dir()).is_empty());
+}
