@@ -33,7 +33,7 @@ kernel_down() { for n in a b s; do ip netns del nsbench-$n; done; }
 iperf_kernel() { # OPTIONS
     ip netns exec nsbench-b iperf3 -s -1 >/dev/null & local p=$!
     until ip netns exec nsbench-b ss -ltn | grep -q 5201; do :; done
-    ip netns exec nsbench-a iperf3 -J -t 3 -c 10.99.0.2 $1 | gbit
+    ip netns exec nsbench-a timeout 20 iperf3 -J -t 3 -c 10.99.0.2 $1 | gbit
     wait $p
 }
 iperf_netspace() {
@@ -46,7 +46,7 @@ END
 }
 iperf_slirp() { # user namespace with slirp4netns; the server on this machine's loopback
     iperf3 -s -1 -B 127.0.0.1 >/dev/null & local p=$!
-    unshare -rn bash -c 'echo $$ > '"$work"'/pid; until [ -e '"$work"'/go ]; do sleep 0.02; done; iperf3 -J -t 3 -c 10.0.2.2' > "$work/json" & local u=$!
+    timeout 30 unshare -rn bash -c 'echo $$ > '"$work"'/pid; until [ -e '"$work"'/go ]; do sleep 0.02; done; iperf3 -J -t 3 -c 10.0.2.2' > "$work/json" & local u=$!
     until [ -s "$work/pid" ]; do :; done
     slirp4netns --configure --mtu=1500 "$(cat "$work/pid")" tap0 >/dev/null 2>&1 & local s=$!
     sleep 0.5; touch "$work/go"; wait $u; kill $s $p 2>/dev/null || true; rm -f "$work/pid" "$work/go"
@@ -55,7 +55,7 @@ iperf_slirp() { # user namespace with slirp4netns; the server on this machine's 
 iperf_pasta() {
     iperf3 -s -1 -B 127.0.0.1 >/dev/null & local p=$!
     sleep 0.2
-    pasta --config-net --mtu 1500 -q -- bash -c 'iperf3 -J -t 3 -c $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")' > "$work/json" 2>/dev/null || { kill $p 2>/dev/null; echo n/a; return; }
+    timeout 20 pasta --config-net --mtu 1500 -q -- bash -c 'iperf3 -J -t 3 -c $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")' > "$work/json" 2>/dev/null || { kill $p 2>/dev/null || true; echo n/a; return; }
     kill $p 2>/dev/null || true
     gbit < "$work/json"
 }
