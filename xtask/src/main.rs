@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask test | tidy | fuzz | bench`.
+//! Project tasks: `cargo xtask test | tidy | soak | fuzz | bench`.
 
 mod bench;
 mod debian;
@@ -17,6 +17,7 @@ Usage: cargo xtask TASK
 Tasks:
   test            install missing Debian packages (as root; else name them), then format, lints, docs, every test
   tidy            the project's own rules: direction of imports, size of stages, words that do not belong
+  soak            the long tests, in release: 10 GB over a bad link in virtual time
   fuzz [SECONDS]  each fuzz target for SECONDS (default 10)
   bench [NAME]    measure beside the peers, print the table of BENCHMARKS.md
 ";
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
 fn task(words: &[&str]) -> Result<()> {
     match words {
         ["test"] => test(),
+        ["soak"] => soak(),
         ["tidy"] => tidy::check(&root()),
         ["fuzz"] => fuzz::all(&root(), 10),
         ["fuzz", seconds] => fuzz::all(&root(), seconds.parse()?),
@@ -52,6 +54,10 @@ fn task(words: &[&str]) -> Result<()> {
 fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     here.parent().map_or(here.clone(), PathBuf::from)
+}
+
+fn soak() -> Result<()> {
+    run::cargo("soak", &["test", "--release", "-p", "netspace-lab", "--test", "nets"])
 }
 
 fn test() -> Result<()> {
