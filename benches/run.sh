@@ -52,14 +52,6 @@ iperf_slirp() { # user namespace with slirp4netns; the server on this machine's 
     sleep 0.5; touch "$work/go"; wait $u; kill $s $p 2>/dev/null || true; rm -f "$work/pid" "$work/go"
     gbit < "$work/json"
 }
-iperf_pasta() {
-    iperf3 -s -1 -B 127.0.0.1 >/dev/null & local p=$!
-    sleep 0.2
-    timeout 20 pasta --config-net --mtu 1500 -q -- bash -c 'iperf3 -J -t 3 -c $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")' > "$work/json" 2>/dev/null || { kill $p 2>/dev/null || true; echo n/a; return; }
-    kill $p 2>/dev/null || true
-    gbit < "$work/json"
-}
-
 part_iperf() {
     kernel_up
     echo "| iperf3, one flow over a switch, MTU 1500 with offloads, Gbit/s (median of $runs) | up | down (-R) |"; echo "|---|---|---|"
@@ -70,10 +62,10 @@ part_iperf() {
         done
         echo "$row"
     done
-    kernel_down
-    for peer in slirp pasta; do
+    for peer in slirp; do
         value=$(for _ in $(seq "$runs"); do iperf_$peer 2>/dev/null || echo 0; done | median); echo "| $peer (MTU 1500) | $value | |"
     done
+    kernel_down
     echo
 }
 
