@@ -23,7 +23,7 @@ use crate::monitor::Monitors;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::sock::{Key, Sock};
-use crate::standin::Hub;
+use crate::standin::{Hub, Witness};
 use crate::sys::epoll::{self, Epoll, Ready};
 use crate::sys::{file, process, seccomp};
 
@@ -182,6 +182,7 @@ pub struct Door {
     pub(crate) epoll: Epoll,
     pub(crate) timer: OwnedFd,
     pub(crate) hub: Hub,
+    pub(crate) witness: Witness,
     pub(crate) trees: Slab<Tree>,
     pub(crate) socks: Slab<Sock>,
     pub(crate) by_inode: HashMap<u64, Key>,
@@ -215,6 +216,7 @@ impl Door {
             epoll,
             timer,
             hub: Hub::new()?,
+            witness: Witness::new()?,
             trees: Slab::new(),
             socks: Slab::new(),
             by_inode: HashMap::new(),

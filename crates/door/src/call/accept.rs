@@ -92,6 +92,7 @@ impl Door {
         if flags & libc::SOCK_NONBLOCK != 0 {
             file::set_nonblocking(inner.as_fd()).map_err(os)?;
         }
+        self.witness.add(&inner, inode);
         let listener =
             self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()).ok_or(Errno(libc::EIO))?;
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;

@@ -151,6 +151,7 @@ impl Door {
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let Body::Connecting(connecting) = &mut sock.body else { return Ok(()) };
         let stream = connecting.establish(&self.hub, sock.buffers).map_err(os)?;
+        self.witness.add(&connecting.inner, sock.inode);
         let (sock, _) = self.sock(key)?;
         // With the old body goes the door's descriptor of the program's end.
         sock.body = Body::Stream(stream);

@@ -245,7 +245,9 @@ impl Door {
         let Some(id) = sock.id else { return 0 };
         let (ns, _) = world.host(sock.ns);
         let error = match &mut sock.body {
-            Body::Stream(stream) if stream.broken.is_some() => stream.take_broken(),
+            Body::Stream(stream) if stream.broken.is_some() => {
+                stream.take_broken(sock.inode, &mut self.witness)
+            }
             _ => ns.take_error(id).map(Errno::from),
         };
         self.sync(world, key);

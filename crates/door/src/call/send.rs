@@ -12,6 +12,7 @@ use super::{Answer, Call, Outcome, err};
 use crate::door::{Door, World, note};
 use crate::sock::{Body, Key};
 use crate::sys::memory::Remote;
+use crate::sys::process;
 
 /// No datagram is longer: what is, is `EMSGSIZE` whatever it holds, and the stack is asked only for the path's MTU.
 const MAX_DATAGRAM: usize = 256 * 1024;
@@ -51,14 +52,10 @@ impl Door {
     /// straight from the program's memory into the stack's send buffer; else natively.
     fn send_directly(&mut self, world: &mut dyn World, call: &Call, key: Key) -> Outcome {
         let (len, plain) = (call.len(2), call.int(3) & !(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) == 0);
+        self.tell_broken(key)?;
         let (sock, id) = self.sock(key)?;
         let host = sock.ns;
         let Body::Stream(stream) = &mut sock.body else { return Ok(Answer::Proceed) };
-        if let Some(error) =
-            stream.broken.filter(|_| stream.was_connected()).and_then(|_| stream.take_broken())
-        {
-            return Err(error);
-        }
         let (ns, _) = world.host(host);
         if !plain || len == 0 || len > ns.send_space(id) || !stream.is_quiet() {
             return Ok(Answer::Proceed);
@@ -69,6 +66,19 @@ impl Door {
         let (ns, t) = world.host(host);
         note_send(t, host, call.fd(0), len);
         if stream.send(ns, t, id, data) { Ok(Answer::Value(len as i64)) } else { Ok(Answer::Proceed) }
+    }
+
+    /// The first call on a connection that broke tells why; the kernel tells the later ones EPIPE, with SIGPIPE.
+    fn tell_broken(&mut self, key: Key) -> Result<(), Errno> {
+        let Some(sock) = self.socks.get_mut(key) else { return Ok(()) };
+        match &mut sock.body {
+            Body::Stream(stream) if stream.broken.is_some() && stream.was_connected() => {
+                // EPIPE comes with a signal, which only the kernel gives.
+                let told = stream.take_broken(sock.inode, &mut self.witness);
+                told.filter(|&error| error != Errno(libc::EPIPE)).map_or(Ok(()), Err)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A connected stream, whose bytes flow natively.
@@ -92,6 +102,7 @@ impl Door {
         let header = self.read_header(call, at)?;
         let name = self.read_name(call, &header)?;
         if name.is_none() && self.is_connected_stream(key) {
+            self.tell_broken(key)?;
             return Ok(Answer::Proceed);
         }
         let control = self.read_control(call, &header)?;
@@ -102,6 +113,7 @@ impl Door {
     pub(crate) fn call_sendmmsg(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
         if self.is_connected_stream(key) {
+            self.tell_broken(key)?;
             return Ok(Answer::Proceed);
         }
         let count = call.len(2).min(MAX_MESSAGES);
@@ -191,6 +203,14 @@ impl Door {
         }
     }
 
+    /// EPIPE, and the signal that belongs to it.
+    fn broken_pipe(&self, call: &Call, flags: i32) -> Outcome {
+        if flags & libc::MSG_NOSIGNAL == 0 {
+            process::signal_thread(call.tid, libc::SIGPIPE);
+        }
+        err(libc::EPIPE)
+    }
+
     /// A stream's bytes through a trapped call: those that were written natively before go first.
     fn send_stream(
         &mut self,
@@ -204,13 +224,12 @@ impl Door {
         }
         self.settle_connect(world, key);
         self.pump_all(world, key);
+        self.tell_broken(key)?;
         let (sock, id) = self.sock(key)?;
         let host = sock.ns;
         let waits = match &mut sock.body {
-            Body::Stream(stream) => match stream.broken {
-                Some(_) => return Err(stream.take_broken().unwrap_or(Errno(libc::EPIPE))),
-                None => stream.unsent() > 0,
-            },
+            Body::Stream(stream) if stream.broken.is_some() => return self.broken_pipe(call, outgoing.flags),
+            Body::Stream(stream) => stream.unsent() > 0,
             Body::Connecting(_) => true,
             _ => return err(libc::EPIPE),
         };

@@ -7,11 +7,13 @@ mod listener;
 mod netlink;
 mod push;
 mod stream;
+mod witness;
 
 pub(crate) use datagram::Datagram;
 pub(crate) use listener::Listener;
 pub(crate) use netlink::Netlink;
 pub(crate) use stream::{Buffers, Connecting, Fate, Fresh, Hub, Stream};
+pub(crate) use witness::Witness;
 
 /// Most bytes moved in one step.
 pub(crate) const CHUNK: usize = 256 * 1024;

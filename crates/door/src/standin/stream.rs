@@ -22,7 +22,7 @@ use netspace_stack::sock::{How, Message, OptName, Readiness, RecvFlags, SockErro
 use netspace_stack::{Netns, Turn};
 use netspace_uapi::Errno;
 
-use super::CHUNK;
+use super::{CHUNK, Witness};
 use crate::sys::socket::{self, Kind, Name};
 use crate::sys::{epoll, file};
 
@@ -175,6 +175,8 @@ pub(crate) struct Stream {
     reset: bool,
     /// The door's descriptor of the program's end, which shows an error until it has been told.
     spent: Option<OwnedFd>,
+    /// The program's end showed an error when it broke.
+    is_shown: bool,
     /// The program has been told why it broke.
     break_told: bool,
     /// Why the connection broke.
@@ -199,6 +201,7 @@ impl Stream {
             shut_write: false,
             shut_read: false,
             never_connected: false,
+            is_shown: false,
             break_told: false,
             refused: false,
             reset: false,
@@ -233,6 +236,7 @@ impl Stream {
             shut_write: false,
             shut_read: false,
             never_connected: true,
+            is_shown: false,
             break_told: true,
             refused: false,
             reset: false,
@@ -248,9 +252,9 @@ impl Stream {
         }
     }
 
-    /// Whether the program's end has the very error that it should: a reset.
+    /// Whether the kernel tells why it broke, once, by whichever native call meets it first.
     pub(crate) fn is_reset(&self) -> bool {
-        self.outer.is_none() && !self.never_connected && self.broken == Some(Errno(libc::ECONNRESET))
+        self.broken == Some(Errno(libc::ECONNRESET)) && self.is_shown && !self.break_told
     }
 
     /// Whether it was a connection once.
@@ -258,9 +262,12 @@ impl Stream {
         !self.never_connected
     }
 
-    /// Why it broke, told once.
-    pub(crate) fn take_broken(&mut self) -> Option<Errno> {
-        if std::mem::replace(&mut self.break_told, true) { None } else { self.broken }
+    /// Why it broke, told once: by this, or by a native call, as the program's end shows, which has this inode.
+    pub(crate) fn take_broken(&mut self, inode: u64, witness: &mut Witness) -> Option<Errno> {
+        if std::mem::replace(&mut self.break_told, true) || (self.is_shown && !witness.shows_error(inode)) {
+            return None;
+        }
+        self.broken
     }
 
     /// The outer end, to be watched.
@@ -362,8 +369,7 @@ impl Stream {
         let up_busy = self.pump_up(ns, t, id);
         let down_busy = self.pump_down(ns, t, id);
         if self.broken.is_some() && self.down.is_empty() {
-            // Closing with the marker unread: the program reads what is left, then ECONNRESET.
-            self.outer = None;
+            self.break_off();
         }
         let over = |s: &Self| s.unsent() == 0 || s.refused || s.broken.is_some();
         if self.closed && !up_busy && (self.closes_by_reset(ns, t, id) || over(self)) {
@@ -371,6 +377,19 @@ impl Stream {
             return Fate::Closed;
         }
         if up_busy || down_busy { Fate::Busy } else { Fate::Alive }
+    }
+
+    /// The connection is no more. Closing with the marker unread, the program reads what is left, then ECONNRESET; after
+    /// the peer's end reading goes on to tell the end.
+    fn break_off(&mut self) {
+        let Some(outer) = self.outer.take() else { return };
+        if self.ended {
+            let mut rest = Vec::new();
+            while socket::append(outer.as_fd(), &mut rest, CHUNK, false).is_ok_and(|n| n > 0) {
+                rest.clear();
+            }
+        }
+        self.is_shown = socket::available(outer.as_fd()) > 0;
     }
 
     /// Program to stack. True if it stopped only because it had done enough.

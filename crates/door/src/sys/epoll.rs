@@ -14,6 +14,9 @@ pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 /// Both directions have ended.
 pub(crate) const HUP: u32 = libc::EPOLLHUP as u32;
 
+/// An error is pending.
+pub(crate) const ERR: u32 = libc::EPOLLERR as u32;
+
 /// Tell changes, not states.
 pub(crate) const EDGE: u32 = libc::EPOLLET as u32;
 

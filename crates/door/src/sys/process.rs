@@ -179,6 +179,12 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// Gives a thread a signal.
+pub(crate) fn signal_thread(tid: u32, signal: i32) {
+    // SAFETY: no pointers. A thread that is gone gets no signal.
+    unsafe { libc::syscall(libc::SYS_tkill, tid.cast_signed(), signal) };
+}
+
 /// A descriptor that is readable when the process has ended.
 pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the descriptor is new and ours.
