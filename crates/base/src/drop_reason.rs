@@ -126,6 +126,11 @@ drop_reasons! {
     UdpChecksum, "udp-checksum", Transport, "UDP_CSUM", "UdpInCsumErrors", "The UDP checksum is wrong.", "RFC 768";
     UdpNoPort, "udp-no-port", Transport, "NO_SOCKET", "UdpNoPorts", "No socket is bound to this UDP port.", "RFC 1122 4.1.3.1";
     UdpIgnoredMulti, "udp-ignored-multicast", Transport, "NO_SOCKET", "UdpIgnoredMulti", "No socket here takes datagrams to this group or broadcast address on this port.", "RFC 1122 3.3.6";
+    UdpLiteMalformed, "udplite-malformed", Transport, "UDP_CSUM", "UdpLiteInErrors", "The UDP-Lite header is malformed, or says that more is covered than there is.", "RFC 3828 3.1";
+    UdpLiteChecksum, "udplite-checksum", Transport, "UDP_CSUM", "UdpLiteInCsumErrors", "The UDP-Lite checksum is wrong or missing, or covers not even the header.", "RFC 3828 3.1";
+    UdpLiteCoverage, "udplite-coverage", Transport, "UDP_CSUM", "", "The checksum covers less of the datagram than the socket asks for (UDPLITE_RECV_CSCOV).", "RFC 3828 3.2";
+    UdpLiteNoPort, "udplite-no-port", Transport, "NO_SOCKET", "UdpLiteNoPorts", "No socket is bound to this UDP-Lite port.", "RFC 3828 3.1";
+    UdpLiteIgnoredMulti, "udplite-ignored-multicast", Transport, "NO_SOCKET", "UdpLiteIgnoredMulti", "No socket here takes UDP-Lite datagrams to this group or broadcast address on this port.", "RFC 1122 3.3.6";
     TcpMalformed, "tcp-malformed", Transport, "PKT_TOO_SMALL", "TcpInErrs", "The TCP header is malformed.", "RFC 9293 3.1";
     TcpChecksum, "tcp-checksum", Transport, "TCP_CSUM", "TcpInCsumErrors", "The TCP checksum is wrong.", "RFC 9293 3.1";
     TcpNoSocket, "tcp-no-socket", Transport, "NO_SOCKET", "", "No socket takes this segment; a reset was sent.", "RFC 9293 3.10.7.1";
@@ -143,6 +148,7 @@ drop_reasons! {
     // Socket
     SocketFilter, "socket-filter", Socket, "SOCKET_FILTER", "", "The socket's own filter refused the packet.", "";
     SocketQueueFull, "socket-queue-full", Socket, "SOCKET_RCVBUFF", "UdpRcvbufErrors", "The socket's receive buffer was full: the program reads too slowly.", "";
+    UdpLiteQueueFull, "udplite-queue-full", Socket, "SOCKET_RCVBUFF", "UdpLiteRcvbufErrors", "The UDP-Lite socket's receive buffer was full: the program reads too slowly.", "";
     NamespaceGone, "namespace-gone", Socket, "", "", "The host was shut down with the packet still queued.", "";
 }
 

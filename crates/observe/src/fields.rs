@@ -71,7 +71,7 @@ impl Fields {
     fn transport(&mut self, proto: u8, header: Option<&[u8]>) {
         self.protocol = Some(proto);
         match proto {
-            protocol::TCP | protocol::UDP => self.ports = header.and_then(tcp::ports),
+            protocol::TCP | protocol::UDP | protocol::UDPLITE => self.ports = header.and_then(tcp::ports),
             protocol::ICMP | protocol::ICMPV6 => self.icmp_type = header.and_then(|h| h.first().copied()),
             _ => {}
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! expression := and { "or" and }        and := not { ["and"] not }        not := ["not"] primary
 //! primary    := "(" expression ")"
-//!             | arp | ip | ip6 | icmp | icmp6 | ndp | igmp | tcp | udp
+//!             | arp | ip | ip6 | icmp | icmp6 | ndp | igmp | tcp | udp | udplite
 //!             | [src|dst] [host|net] ADDRESS[/BITS]     | [src|dst] port NUMBER[-NUMBER]
 //!             | [src|dst] ether MAC
 //!             | drop [REASON] | point NAME | on HOST | dev NAME | packet NUMBER
@@ -127,6 +127,7 @@ fn protocol_node(word: &str) -> Option<Node> {
         "igmp" => Node::Protocol(protocol::IGMP),
         "tcp" => Node::Protocol(protocol::TCP),
         "udp" => Node::Protocol(protocol::UDP),
+        "udplite" => Node::Protocol(protocol::UDPLITE),
         _ => return None,
     })
 }

@@ -18,7 +18,8 @@ macro_rules! counters {
             /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
-            /// Its group: `Ip`, `Icmp`, `Tcp`, `Udp`, `UdpLite`, `IpExt`, `TcpExt`, `Ip6`, `Icmp6`, `Udp6`.
+            /// Its group: `Ip`, `Icmp`, `Tcp`, `Udp`, `UdpLite`, `IpExt`, `TcpExt`, `Ip6`,
+            /// `Icmp6`, `Udp6`, `UdpLite6`.
             pub const fn group(self) -> &'static str {
                 match self { $($(Self::$variant => $group,)*)* }
             }
@@ -51,6 +52,7 @@ counters! {
     "Udp": UdpInDatagrams "InDatagrams", UdpNoPorts "NoPorts", UdpInErrors "InErrors", UdpOutDatagrams "OutDatagrams",
         UdpRcvbufErrors "RcvbufErrors", UdpSndbufErrors "SndbufErrors", UdpInCsumErrors "InCsumErrors",
         UdpIgnoredMulti "IgnoredMulti", UdpMemErrors "MemErrors";
+    "UdpLite": UdpLiteInDatagrams "InDatagrams", UdpLiteNoPorts "NoPorts", UdpLiteInErrors "InErrors", UdpLiteOutDatagrams "OutDatagrams", UdpLiteRcvbufErrors "RcvbufErrors", UdpLiteSndbufErrors "SndbufErrors", UdpLiteInCsumErrors "InCsumErrors", UdpLiteIgnoredMulti "IgnoredMulti", UdpLiteMemErrors "MemErrors";
     "TcpExt": TcpExtSyncookiesSent "SyncookiesSent", TcpExtSyncookiesRecv "SyncookiesRecv", TcpExtSyncookiesFailed "SyncookiesFailed",
         TcpExtEmbryonicRsts "EmbryonicRsts", TcpExtPruneCalled "PruneCalled", TcpExtRcvPruned "RcvPruned", TcpExtOfoPruned "OfoPruned",
         TcpExtOutOfWindowIcmps "OutOfWindowIcmps", TcpExtLockDroppedIcmps "LockDroppedIcmps", TcpExtTw "TW",
@@ -118,6 +120,7 @@ counters! {
     "Udp6": Udp6InDatagrams "InDatagrams", Udp6NoPorts "NoPorts", Udp6InErrors "InErrors", Udp6OutDatagrams "OutDatagrams",
         Udp6RcvbufErrors "RcvbufErrors", Udp6SndbufErrors "SndbufErrors", Udp6InCsumErrors "InCsumErrors",
         Udp6IgnoredMulti "IgnoredMulti", Udp6MemErrors "MemErrors";
+    "UdpLite6": UdpLite6InDatagrams "InDatagrams", UdpLite6NoPorts "NoPorts", UdpLite6InErrors "InErrors", UdpLite6OutDatagrams "OutDatagrams", UdpLite6RcvbufErrors "RcvbufErrors", UdpLite6SndbufErrors "SndbufErrors", UdpLite6InCsumErrors "InCsumErrors", UdpLite6MemErrors "MemErrors";
 }
 
 /// The counters of one namespace.
@@ -182,7 +185,9 @@ fn reason_counters() -> &'static [ReasonCounters] {
                 return ReasonCounters(Some(Counter::TcpExtIpReversePathFilter), None);
             }
             // The longest group first: `Icmp6…` starts with `Icmp`, `TcpExt…` with `Tcp`.
-            let groups = ["TcpExt", "IpExt", "Icmp6", "Icmp", "Udp6", "Udp", "Ip6", "Ip", "Tcp"];
+            let groups = [
+                "TcpExt", "IpExt", "Icmp6", "Icmp", "UdpLite6", "UdpLite", "Udp6", "Udp", "Ip6", "Ip", "Tcp",
+            ];
             let Some((group, name)) = groups.iter().find_map(|g| Some((*g, full.strip_prefix(g)?))) else {
                 return ReasonCounters(None, None);
             };
@@ -191,6 +196,7 @@ fn reason_counters() -> &'static [ReasonCounters] {
                 "Ip" => find("Ip6", name),
                 "Icmp" => find("Icmp6", name),
                 "Udp" => find("Udp6", name),
+                "UdpLite" => find("UdpLite6", name),
                 _ => four,
             };
             ReasonCounters(four, six)

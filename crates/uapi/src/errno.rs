@@ -74,6 +74,7 @@ table! {
     Exists EEXIST
     NoEntry ENOENT
     NoProcess ESRCH
+    InputOutput EIO
     TooManyReferences ETOOMANYREFS
 }
 

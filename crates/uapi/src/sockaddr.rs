@@ -50,6 +50,14 @@ pub struct SockKind {
     pub protocol: u8,
 }
 
+impl SockKind {
+    /// Whether it is a UDP or UDP-Lite socket.
+    pub fn is_udp(self) -> bool {
+        self.ty == SockType::Dgram
+            && [libc::IPPROTO_UDP, libc::IPPROTO_UDPLITE].contains(&i32::from(self.protocol))
+    }
+}
+
 /// An address as read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parsed {

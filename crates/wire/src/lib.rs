@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod tcp;
 pub mod text;
 pub mod udp;
+pub mod udplite;
 
 pub use error::WireError;
 pub use mac::{MacAddr, MacParseError};

@@ -32,6 +32,8 @@ pub const NO_NEXT: u8 = 59;
 pub const DESTINATION: u8 = 60;
 /// SCTP.
 pub const SCTP: u8 = 132;
+/// UDP-Lite.
+pub const UDPLITE: u8 = 136;
 /// Raw IP (`IPPROTO_RAW`; reserved, never on the wire).
 pub const RAW: u8 = 255;
 
@@ -54,6 +56,7 @@ pub fn name(protocol: u8) -> Option<&'static str> {
         NO_NEXT => "ipv6-nonxt",
         DESTINATION => "ipv6-opts",
         SCTP => "sctp",
+        UDPLITE => "udplite",
         RAW => "raw",
         _ => return None,
     })

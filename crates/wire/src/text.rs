@@ -242,6 +242,7 @@ impl<'a> Line<'a> {
         match proto {
             protocol::TCP => return self.tcp(ends, bytes, len),
             protocol::UDP => return self.udp(ends, bytes, len),
+            protocol::UDPLITE => return self.udplite(ends, bytes, len),
             _ => put!(self, "{} > {}: ", ends.src, ends.dst),
         }
         match proto {

@@ -15,6 +15,7 @@ use netspace_wire::ipv4::Ipv4Repr;
 use netspace_wire::ndp::{NdpMessage, NdpOptions, NdpRepr};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 use netspace_wire::text::{Summarizer, link_summary, summary};
+use netspace_wire::udplite::UdpLiteRepr;
 use netspace_wire::{MacAddr, protocol};
 
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
@@ -79,6 +80,20 @@ fn udp_and_fragments() {
     repr.emit(&mut bytes);
     let line = summary(ETHERTYPE_IPV4, &bytes);
     assert_eq!(line, "IP 10.0.1.2 > 10.0.2.2: udp fragment (id 7, bytes 1480-1500, last)");
+}
+
+#[test]
+fn udplite_tells_its_coverage() {
+    let line = |coverage: u16| {
+        let mut pkt = payload(30);
+        let repr = UdpLiteRepr { src_port: 5000, dst_port: 53, coverage };
+        repr.emit(pkt.push(repr.header_len()));
+        ip6(&mut pkt, protocol::UDPLITE);
+        summary(ETHERTYPE_IPV6, &wire_bytes(pkt))
+    };
+    assert_eq!(line(12), "IP6 fd00::1:2.5000 > fd00::2:2.53: UDP-Lite, coverage 12, length 30");
+    assert_eq!(line(0), "IP6 fd00::1:2.5000 > fd00::2:2.53: UDP-Lite, coverage 38, length 30");
+    assert_eq!(line(39), "IP6 fd00::1:2.5000 > fd00::2:2.53: UDP-Lite, bad coverage 39");
 }
 
 #[test]

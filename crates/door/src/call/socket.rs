@@ -263,6 +263,8 @@ pub(crate) fn describe(kind: SockKind) -> &'static str {
         (SockType::Stream, _, true) => "TCP, IPv6",
         (SockType::Dgram, 17, false) => "UDP",
         (SockType::Dgram, 17, true) => "UDP, IPv6",
+        (SockType::Dgram, 136, false) => "UDP-Lite",
+        (SockType::Dgram, 136, true) => "UDP-Lite, IPv6",
         (SockType::Dgram, _, false) => "ping",
         (SockType::Dgram, _, true) => "ping, IPv6",
         (SockType::Raw, _, false) => "raw",

@@ -79,12 +79,12 @@ pub struct IcmpError<'a> {
     pub transport: usize,
 }
 
-/// Takes a packet that is for this host: copies for raw sockets, then UDP or TCP. Answers with ICMP (port or protocol
+/// Takes a packet that is for this host: copies for raw sockets, then UDP (and UDP-Lite) or TCP. Answers with ICMP (port or protocol
 /// unreachable) or RST where nobody takes it.
 pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, arrival: &Arrival) -> Step {
     let raw_took = raw_deliver(ns, t, &pkt, arrival);
     match arrival.protocol {
-        protocol::UDP => udp::receive(ns, t, pkt, arrival),
+        protocol::UDP | protocol::UDPLITE => udp::receive(ns, t, pkt, arrival),
         protocol::TCP => tcp::receive(ns, t, pkt, arrival),
         _ if raw_took => Ok(pkt),
         _ => {

@@ -33,6 +33,7 @@ impl Netns {
                 (Kind::Tcp(Box::new(TcpSock::new(OptionsTcp::new(sysctls)))), protocol::TCP)
             }
             (SockType::Dgram, 0 | protocol::UDP, _) => (Kind::Udp(Box::default()), protocol::UDP),
+            (SockType::Dgram, protocol::UDPLITE, _) => (Kind::Udp(Box::default()), protocol::UDPLITE),
             (SockType::Dgram, protocol::ICMP, Family::Inet)
             | (SockType::Dgram, protocol::ICMPV6, Family::Inet6) => (Kind::Ping, protocol),
             (SockType::Raw, 1.., _) => (Kind::Raw, protocol),

@@ -130,8 +130,8 @@ pub(crate) fn take_port(ns: &mut Netns, id: SockId, port: u16) -> Result<(), Soc
         }
         sockets.tcp.bind(id, port);
     } else {
-        let keys = UdpKeys::of(socket);
-        sockets.udp.insert(id, keys);
+        let (keys, protocol) = (UdpKeys::of(socket), socket.protocol);
+        sockets.udp.of_mut(protocol).insert(id, keys);
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ pub(crate) fn conflicts(sockets: &Sockets, id: SockId, port: u16, alone: bool) -
     if is_tcp {
         sockets.tcp.bound_to(port).any(clash) || sockets.tcp.time_wait_clashes(socket, port, alone)
     } else {
-        sockets.udp.on_port(port).iter().copied().any(clash)
+        sockets.udp.of(socket.protocol).on_port(port).iter().copied().any(clash)
     }
 }
 

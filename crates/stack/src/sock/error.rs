@@ -82,7 +82,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>) {
     raw::icmp_error(ns, t, error, meaning);
     match error.protocol {
         protocol::TCP => tcp::icmp_error(ns, t, error, meaning),
-        protocol::UDP => udp::icmp_error(ns, t, error, meaning),
+        protocol::UDP | protocol::UDPLITE => udp::icmp_error(ns, t, error, meaning),
         protocol::ICMP | protocol::ICMPV6 => ping::icmp_error(ns, t, error, meaning),
         _ => {}
     }

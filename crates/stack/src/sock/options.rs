@@ -1,5 +1,7 @@
 //! setsockopt(2) and getsockopt(2).
 
+use netspace_wire::{protocol, udplite};
+
 use super::bpf::Program;
 use super::socket::{Kind, Options, Socket};
 use super::sysctl::CongestionName;
@@ -104,7 +106,7 @@ fn set_plain(ns: &mut Netns, id: SockId, option: SockOpt) -> Result<(), SockErro
         None => Ok(()),
         Some(option) => match &mut socket.kind {
             Kind::Tcp(tcp) => set_tcp(&mut tcp.opts, option),
-            Kind::Udp(udp) => set_udp(udp, &option),
+            Kind::Udp(udp) => set_udp(udp, socket.protocol, &option),
             Kind::Raw => set_raw(socket, &option),
             Kind::Ping => Err(SockError::NoSuchOption),
         },
@@ -288,12 +290,12 @@ fn set_raw(socket: &mut Socket, option: &SockOpt) -> Result<(), SockError> {
     let protocol = socket.protocol;
     let opts = &mut *socket.opts;
     match *option {
-        SockOpt::IcmpFilter(mask) if protocol == netspace_wire::protocol::ICMP => opts.icmp_filter = mask,
+        SockOpt::IcmpFilter(mask) if protocol == protocol::ICMP => opts.icmp_filter = mask,
         SockOpt::IcmpFilter(_) => return Err(SockError::OperationUnsupported),
-        SockOpt::Icmp6Filter(mask) if protocol == netspace_wire::protocol::ICMPV6 => opts.icmp6_filter = mask,
+        SockOpt::Icmp6Filter(mask) if protocol == protocol::ICMPV6 => opts.icmp6_filter = mask,
         SockOpt::Icmp6Filter(_) => return Err(SockError::OperationUnsupported),
         // RFC 3542 §3.1: ICMPv6 always has its checksum there.
-        SockOpt::V6Checksum(_) if protocol == netspace_wire::protocol::ICMPV6 => {
+        SockOpt::V6Checksum(_) if protocol == protocol::ICMPV6 => {
             return Err(SockError::Invalid);
         }
         SockOpt::V6Checksum(Some(offset)) if offset % 2 == 1 => return Err(SockError::Invalid),
@@ -348,13 +350,25 @@ fn defer_seconds(wanted: u32) -> u32 {
 }
 
 /// `IPPROTO_UDP`.
-fn set_udp(udp: &mut Udp, option: &SockOpt) -> Result<(), SockError> {
+fn set_udp(udp: &mut Udp, ip_protocol: u8, option: &SockOpt) -> Result<(), SockError> {
     match *option {
         SockOpt::UdpSegment(size) => udp.segment = size,
         SockOpt::UdpGro(on) => udp.gro = on,
+        SockOpt::UdpLiteSendCoverage(_) | SockOpt::UdpLiteRecvCoverage(_)
+            if ip_protocol != protocol::UDPLITE =>
+        {
+            return Err(SockError::NoSuchOption);
+        }
+        SockOpt::UdpLiteSendCoverage(bytes) => udp.coverage.send = Some(at_least_header(bytes)),
+        SockOpt::UdpLiteRecvCoverage(bytes) => udp.coverage.receive = Some(at_least_header(bytes)),
         _ => return Err(SockError::NoSuchOption),
     }
     Ok(())
+}
+
+/// The header is always covered; 0 means all (RFC 3828 §3.2).
+fn at_least_header(bytes: u16) -> u16 {
+    if bytes == 0 { 0 } else { bytes.max(udplite::HEADER_LEN as u16) }
 }
 
 // ---- Get -----------------------------------------------------------------------------------------------------------
@@ -541,6 +555,8 @@ fn get_udp(udp: &Udp, name: OptName) -> Option<SockOpt> {
         OptName::UdpCork => SockOpt::UdpCork(udp.cork),
         OptName::UdpSegment => SockOpt::UdpSegment(udp.segment),
         OptName::UdpGro => SockOpt::UdpGro(udp.gro),
+        OptName::UdpLiteSendCoverage => SockOpt::UdpLiteSendCoverage(udp.coverage.send.unwrap_or(0)),
+        OptName::UdpLiteRecvCoverage => SockOpt::UdpLiteRecvCoverage(udp.coverage.receive.unwrap_or(0)),
         _ => return None,
     })
 }

@@ -40,7 +40,7 @@ pub(crate) struct RecvQueue {
     items: VecDeque<(usize, Datagram)>,
     /// Memory used (`sk_rmem_alloc`).
     memory: usize,
-    /// Datagrams refused because the memory was used up.
+    /// Datagrams refused, mostly because the memory was used up.
     pub(crate) drops: u32,
 }
 
@@ -56,6 +56,11 @@ impl RecvQueue {
         datagram.control.drops = self.drops;
         self.items.push_back((size, datagram));
         true
+    }
+
+    /// Counts a datagram that was refused for another reason.
+    pub(crate) fn refuse(&mut self) {
+        self.drops = self.drops.wrapping_add(1);
     }
 
     /// Takes the first datagram, or only copies it (`MSG_PEEK`).

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use netspace_base::{DevId, Duration, Instant};
+use netspace_wire::protocol;
 
 use super::socket::{Kind, Socket, shown};
 use super::tcp::{self, TcpState};
@@ -80,6 +81,10 @@ pub struct SockStat {
     pub udp: usize,
     /// IPv6 UDP sockets with a port.
     pub udp6: usize,
+    /// IPv4 UDP-Lite sockets with a port.
+    pub udplite: usize,
+    /// IPv6 UDP-Lite sockets with a port.
+    pub udplite6: usize,
     /// IPv4 raw sockets.
     pub raw: usize,
     /// IPv6 raw sockets.
@@ -128,7 +133,13 @@ impl Netns {
                     *(if v6 { &mut stat.tcp6 } else { &mut stat.tcp }) += usize::from(live);
                 }
                 Kind::Udp(_) if socket.local_port != 0 => {
-                    *(if v6 { &mut stat.udp6 } else { &mut stat.udp }) += 1;
+                    let lite = socket.protocol == protocol::UDPLITE;
+                    *match (lite, v6) {
+                        (false, false) => &mut stat.udp,
+                        (false, true) => &mut stat.udp6,
+                        (true, false) => &mut stat.udplite,
+                        (true, true) => &mut stat.udplite6,
+                    } += 1;
                 }
                 Kind::Raw => *(if v6 { &mut stat.raw6 } else { &mut stat.raw }) += 1,
                 Kind::Udp(_) | Kind::Ping => {}

@@ -366,6 +366,14 @@ impl Socket {
         ready
     }
 
+    /// The UDP part, to be looked at; none on other sockets.
+    pub(crate) fn udp_ref(&self) -> Option<&Udp> {
+        match &self.kind {
+            Kind::Udp(udp) => Some(udp),
+            _ => None,
+        }
+    }
+
     /// The UDP part; none on other sockets.
     pub(crate) fn udp(&mut self) -> Option<&mut Udp> {
         match &mut self.kind {

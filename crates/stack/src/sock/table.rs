@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use netspace_base::{DevId, NsId, Rng, Seed};
+use netspace_wire::protocol;
 use siphasher::sip::SipHasher13;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
@@ -81,7 +82,7 @@ pub struct Sockets {
     pub(crate) table: SlotMap<SockId, Socket>,
     /// The transport layer's sysctls.
     pub sysctls: SockSysctls,
-    pub(crate) udp: UdpTable,
+    pub(crate) udp: UdpTables,
     pub(crate) tcp: TcpTables,
     /// Ping sockets by family and echo identifier.
     pub(crate) ping: Map<(bool, u16), Ids>,
@@ -100,7 +101,7 @@ impl Sockets {
         Self {
             table: SlotMap::with_key(),
             sysctls: SockSysctls::default(),
-            udp: UdpTable::new(state),
+            udp: UdpTables { udp: UdpTable::new(state), lite: UdpTable::new(state) },
             tcp: TcpTables::new(state),
             ping: Map::with_hasher(state.clone()),
             raw: Map::with_hasher(state.clone()),
@@ -150,6 +151,24 @@ pub(crate) fn addresses_overlap(a: &Socket, b: &Socket) -> bool {
 /// Whether the devices of two sockets overlap.
 pub(crate) fn devices_overlap(a: Option<DevId>, b: Option<DevId>) -> bool {
     a.is_none() || b.is_none() || a == b
+}
+
+/// The tables of UDP and of UDP-Lite, whose ports have nothing to do with each other.
+#[derive(Debug)]
+pub(crate) struct UdpTables {
+    udp: UdpTable,
+    lite: UdpTable,
+}
+
+impl UdpTables {
+    /// The table of an IP protocol.
+    pub(crate) const fn of(&self, ip_protocol: u8) -> &UdpTable {
+        if ip_protocol == protocol::UDPLITE { &self.lite } else { &self.udp }
+    }
+
+    pub(crate) const fn of_mut(&mut self, ip_protocol: u8) -> &mut UdpTable {
+        if ip_protocol == protocol::UDPLITE { &mut self.lite } else { &mut self.udp }
+    }
 }
 
 /// UDP sockets by port, by address and port, and, if connected, by both ends.
@@ -265,14 +284,21 @@ pub(crate) fn choose(
 }
 
 impl Sockets {
-    /// The UDP socket for a datagram: connected to its sender, else bound to its destination, else to the wildcard.
-    pub(crate) fn find_udp(&self, to: (IpAddr, u16), from: (IpAddr, u16), dev: DevId) -> Option<SockId> {
+    /// The UDP or UDP-Lite socket for a datagram: connected to its sender, else bound to its destination, else to the wildcard.
+    pub(crate) fn find_udp(
+        &self,
+        ip_protocol: u8,
+        to: (IpAddr, u16),
+        from: (IpAddr, u16),
+        dev: DevId,
+    ) -> Option<SockId> {
+        let table = self.udp.of(ip_protocol);
         let tuple = Tuple { scope: DevId::NONE, ..Tuple::new(to, from, dev) };
         let hash = || self.secret.hash(b'r', &tuple) as u32;
         let find = |ids: &[SockId]| choose(&self.table, ids.iter().copied(), to.0, dev, hash);
-        find(self.udp.connected(&tuple)).or_else(|| find(self.udp.at(to.0, to.1))).or_else(|| {
+        find(table.connected(&tuple)).or_else(|| find(table.at(to.0, to.1))).or_else(|| {
             let any: SmallVec<[SockId; 4]> =
-                wildcards(to.0).iter().flat_map(|&any| self.udp.at(any, to.1)).copied().collect();
+                wildcards(to.0).iter().flat_map(|&any| table.at(any, to.1)).copied().collect();
             choose(&self.table, any.iter().copied(), to.0, dev, hash)
         })
     }

@@ -80,6 +80,7 @@ sock_errors! {
     Exists, "it exists already (EEXIST)";
     NoEntry, "no such entry (ENOENT)";
     NoProcess, "no such entry (ESRCH)";
+    InputOutput, "input/output error (EIO)";
     TooManyReferences, "too many (ETOOMANYREFS)";
 }
 
@@ -504,6 +505,8 @@ options! {
     UdpCork(bool), "`UDP_CORK`";
     UdpSegment(u16), "`UDP_SEGMENT`, bytes; 0 = off";
     UdpGro(bool), "`UDP_GRO`";
+    UdpLiteSendCoverage(u16), "`UDPLITE_SEND_CSCOV`, bytes; 0 = all";
+    UdpLiteRecvCoverage(u16), "`UDPLITE_RECV_CSCOV`, bytes; 0 = all";
 }
 
 /// `0.0.0.0` or `::`, as the family says.

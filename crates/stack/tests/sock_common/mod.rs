@@ -26,6 +26,8 @@ pub struct Net {
     pub loss: u32,
     /// Frames to lose next: tells by the frame.
     pub lose: Option<fn(&Pkt) -> bool>,
+    /// What the link does to each frame.
+    pub damage: Option<fn(&mut Pkt)>,
     pub woken: Vec<(usize, SockId)>,
     pub frames: u64,
     wire: BTreeMap<(Instant, u64), (usize, Box<Pkt>)>,
@@ -60,6 +62,7 @@ impl Net {
             delay: Duration::from_micros(100),
             loss: 0,
             lose: None,
+            damage: None,
             woken: Vec::new(),
             frames: 0,
             wire: BTreeMap::new(),
@@ -82,12 +85,15 @@ impl Net {
         }
     }
 
-    fn carry(&mut self, from: usize, pkt: Box<Pkt>) {
+    fn carry(&mut self, from: usize, mut pkt: Box<Pkt>) {
         self.frames += 1;
         assert!(pkt.gso.is_some() || pkt.len() <= self.mtu as usize + 14, "frame of {} bytes", pkt.len());
         let lost = self.lose.is_some_and(|lose| lose(&pkt));
         if lost || self.rng.chance(self.loss) {
             return;
+        }
+        if let Some(damage) = self.damage {
+            damage(&mut pkt);
         }
         let at = self.t.now + self.delay;
         self.wire.insert((at, self.frames), (1 - from, pkt));

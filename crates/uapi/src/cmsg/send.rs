@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8], kind: SockKind, to_v4: bool) -> Result<SendControl, E
             SOL_SOCKET => socket(&message, &mut control)?,
             // A stream's control messages beyond the socket level are not looked at.
             _ if kind.ty == SockType::Stream => {}
-            SOL_UDP if i32::from(kind.protocol) == libc::IPPROTO_UDP => udp(&message, &mut control)?,
+            SOL_UDP if kind.is_udp() => udp(&message, &mut control)?,
             SOL_IP if ip_level == SOL_IP => ip(&message, &mut control)?,
             SOL_IPV6 if ip_level == SOL_IPV6 => ipv6(&message, &mut control)?,
             // From an IPv6 socket to an IPv4 address, the source may still be told the IPv6 way, mapped.

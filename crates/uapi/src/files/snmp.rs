@@ -39,13 +39,13 @@ pub(super) fn snmp(ns: &Netns, _now: Instant) -> String {
         ("", "MaxConn", -1),
         ("InSegs", "CurrEstab", established),
     ];
-    let lite = "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors";
     format!(
-        "{}{}{}{}UdpLite: {lite}\nUdpLite: 0 0 0 0 0 0 0 0 0\n",
+        "{}{}{}{}{}",
         group(ns, "Ip", &ip),
         group(ns, "Icmp", &[]),
         group(ns, "Tcp", &tcp),
         group(ns, "Udp", &[]),
+        group(ns, "UdpLite", &[]),
     )
 }
 

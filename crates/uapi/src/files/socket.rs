@@ -179,7 +179,7 @@ pub(super) fn raw6(ns: &Netns, now: Instant) -> String {
 pub(super) fn sockstat(ns: &Netns, _now: Instant) -> String {
     let s = ns.sock_stat();
     format!(
-        "sockets: used {}\nTCP: inuse {} orphan {} tw {} alloc {} mem 0\nUDP: inuse {} mem 0\nUDPLITE: inuse 0\n\
+        "sockets: used {}\nTCP: inuse {} orphan {} tw {} alloc {} mem 0\nUDP: inuse {} mem 0\nUDPLITE: inuse {}\n\
          RAW: inuse {}\nFRAG: inuse 0 memory 0\n",
         s.used,
         s.tcp,
@@ -187,6 +187,7 @@ pub(super) fn sockstat(ns: &Netns, _now: Instant) -> String {
         s.time_wait,
         s.tcp + s.tcp6,
         s.udp,
+        s.udplite,
         s.raw,
     )
 }
@@ -194,7 +195,7 @@ pub(super) fn sockstat(ns: &Netns, _now: Instant) -> String {
 pub(super) fn sockstat6(ns: &Netns, _now: Instant) -> String {
     let s = ns.sock_stat();
     format!(
-        "TCP6: inuse {}\nUDP6: inuse {}\nUDPLITE6: inuse 0\nRAW6: inuse {}\nFRAG6: inuse 0 memory 0\n",
-        s.tcp6, s.udp6, s.raw6
+        "TCP6: inuse {}\nUDP6: inuse {}\nUDPLITE6: inuse {}\nRAW6: inuse {}\nFRAG6: inuse 0 memory 0\n",
+        s.tcp6, s.udp6, s.udplite6, s.raw6
     )
 }

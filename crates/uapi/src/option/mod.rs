@@ -19,7 +19,7 @@ use std::time::Duration;
 use netspace_base::DevId;
 use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
 pub use table::{Access, Codec, DoorOption, Owner, Row, row, rows};
-pub use table::{SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP};
+pub use table::{SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 pub(crate) use tcp_info::emit as tcp_info_bytes;
 pub use value::filter_program;
 
@@ -137,7 +137,7 @@ fn has_level(kind: SockKind, level: i32) -> bool {
         SOL_IP => kind.family == Family::Inet || kind.ty != SockType::Raw,
         SOL_IPV6 => kind.family == Family::Inet6,
         SOL_TCP => kind.ty == SockType::Stream,
-        SOL_UDP => kind.ty == SockType::Dgram && i32::from(kind.protocol) == libc::IPPROTO_UDP,
+        SOL_UDP | SOL_UDPLITE => kind.is_udp(),
         SOL_RAW => kind.ty == SockType::Raw,
         SOL_ICMPV6 => kind.ty == SockType::Raw && kind.family == Family::Inet6,
         _ => false,

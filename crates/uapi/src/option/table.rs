@@ -13,6 +13,8 @@ pub const SOL_IP: i32 = 0;
 pub const SOL_TCP: i32 = 6;
 /// `SOL_UDP`.
 pub const SOL_UDP: i32 = 17;
+/// `SOL_UDPLITE`: the same options as [`SOL_UDP`].
+pub const SOL_UDPLITE: i32 = 136;
 /// `SOL_IPV6`.
 pub const SOL_IPV6: i32 = 41;
 /// `SOL_ICMPV6`.
@@ -60,6 +62,8 @@ pub enum Codec {
     ByteOr(fn(u8) -> SockOpt, i32, i32, u8),
     /// An int in the range; -1 means the default (none).
     MaybeByte(fn(Option<u8>) -> SockOpt, i32, i32),
+    /// An int in the range of 16 bits: more counts as the most, less than 0 as 1 (`UDPLITE_SEND_CSCOV`).
+    Coverage(fn(u16) -> SockOpt),
     /// Any int.
     Signed(fn(i32) -> SockOpt),
     /// An int or, for more than four bytes, a 64-bit number (`SO_MAX_PACING_RATE`).
@@ -137,6 +141,7 @@ pub struct Row {
 
 /// The row for an option.
 pub fn row(level: i32, number: i32) -> Option<&'static Row> {
+    let level = if level == SOL_UDPLITE { SOL_UDP } else { level };
     ROWS.iter().find(|row| row.level == level && row.number == number)
 }
 
@@ -313,6 +318,8 @@ static ROWS: &[Row] = rows! {
     SOL_TCP 30 TCP_FASTOPEN_CONNECT ReadWrite stack!(TcpFastOpenConnect, Codec::Bool);
 
     SOL_UDP 1 UDP_CORK ReadWrite bool!(UdpCork);
+    SOL_UDP 10 UDPLITE_SEND_CSCOV ReadWrite stack!(UdpLiteSendCoverage, Codec::Coverage);
+    SOL_UDP 11 UDPLITE_RECV_CSCOV ReadWrite stack!(UdpLiteRecvCoverage, Codec::Coverage);
     SOL_UDP 103 UDP_SEGMENT ReadWrite Owner::Stack(
         OptName::UdpSegment, Codec::Int(|size| SockOpt::UdpSegment(size as u16), 0, 65_535));
     SOL_UDP 104 UDP_GRO ReadWrite bool!(UdpGro);

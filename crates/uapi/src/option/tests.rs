@@ -125,6 +125,22 @@ fn structures() {
 }
 
 #[test]
+fn udplite_has_udp_s_options_at_both_levels() {
+    const L4: SockKind = kind(Family::Inet, SockType::Dgram, 136);
+    for level in [SOL_UDP, SOL_UDPLITE] {
+        let sent = |value| set_int(L4, level, 10, value);
+        assert_eq!(sent(20), Ok(Set::Stack(SockOpt::UdpLiteSendCoverage(20))));
+        assert_eq!(sent(-1), Ok(Set::Stack(SockOpt::UdpLiteSendCoverage(1))));
+        assert_eq!(sent(70_000), Ok(Set::Stack(SockOpt::UdpLiteSendCoverage(65_535))));
+        assert_eq!(set_int(L4, level, 103, 100), Ok(Set::Stack(SockOpt::UdpSegment(100))));
+        assert_eq!(get(U4, level, 11), Ok(Get::Stack(OptName::UdpLiteRecvCoverage)));
+        let answer = SockOpt::UdpLiteRecvCoverage(8);
+        assert_eq!(emit(level, 11, &answer, 4, &Lo), Ok(vec![8, 0, 0, 0]));
+        assert_eq!(set_int(T4, level, 10, 20), Err(libc::ENOPROTOOPT));
+    }
+}
+
+#[test]
 fn every_row_reads_back_what_it_sets() {
     let kinds = [T4, U4, U6, R4, R6, kind(Family::Inet6, SockType::Stream, 6)];
     for (i, row) in rows().iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::{Ends, Line, put};
 use crate::tcp::{self, SeqNum, TcpFlags};
+use crate::udplite::UdpLiteRepr;
 use crate::{array_at, u16_at, u32_at};
 
 impl Line<'_> {
@@ -24,6 +25,20 @@ impl Line<'_> {
                 put!(self, "UDP, length {payload} (only {} in the packet)", len.saturating_sub(8));
             }
             Some(payload) => put!(self, "UDP, length {payload}"),
+        }
+    }
+
+    pub(super) fn udplite(&mut self, ends: Ends, bytes: &[u8], len: usize) {
+        let Ok((header, header_len)) = UdpLiteRepr::parse(bytes) else {
+            return put!(self, "{} > {}: [|udplite]", ends.src, ends.dst);
+        };
+        self.ports(ends, (header.src_port, header.dst_port));
+        match header.covered(len) {
+            Err(_) => put!(self, "UDP-Lite, bad coverage {}", header.coverage),
+            Ok(_) if self.quoted => self.out.push_str("UDP-Lite"),
+            Ok(covered) => {
+                put!(self, "UDP-Lite, coverage {covered}, length {}", len.saturating_sub(header_len));
+            }
         }
     }
 
