@@ -8,9 +8,9 @@ use netspace_fib::{Add, FibError, NextHop, Route, protocol};
 
 use crate::dev::bridge::Bridge;
 use crate::dev::{DevFlags, DevKind, DevStats, Device, Devices};
+use crate::error::SockError;
 use crate::ip6::addr::Addr6;
-use crate::sock::SockError;
-use crate::{Netns, Stop, Turn, ip, ip6, neigh};
+use crate::{Netns, NetnsConfig, Stop, Turn, ip, ip6, neigh};
 
 /// The metric of an IPv6 route that is given none (`IP6_RT_PRIO_USER`).
 const METRIC_V6_DEFAULT: u32 = 1024;
@@ -32,7 +32,14 @@ fn check_name(name: &str) -> Result<(), SockError> {
 
 // ---- Devices -------------------------------------------------------------------------------------------------------
 impl Netns {
-    pub(crate) fn add_loopback(&mut self, t: &mut Turn) {
+    /// A namespace with a loopback device (`lo`, ifindex 1, up, 127.0.0.1/8 and ::1/128).
+    pub fn new(config: NetnsConfig, t: &mut Turn) -> Self {
+        let mut ns = Self::empty(config);
+        ns.add_loopback(t);
+        ns
+    }
+
+    fn add_loopback(&mut self, t: &mut Turn) {
         let Ok(lo) = self.add_device("lo", DevKind::Loopback, [0; 6], 65_536) else { return };
         let _ = self.add_address(t, lo, IpNet::V4(Ipv4Net::new_assert([127, 0, 0, 1].into(), 8)), true);
         let _ =
@@ -263,7 +270,7 @@ impl Netns {
         ip::igmp::device_down(self, dev);
         ip::addr::device_down(self, dev);
         ip6::addr::device_down(self, dev, false);
-        neigh::device_down(self, t, dev, false);
+        neigh::resolve::device_down(self, t, dev, false);
         let Some(device) = self.dev.get_mut(dev) else { return };
         device.own_flags -= DevFlags::UP;
         let waiting = std::mem::take(&mut device.ring);
@@ -288,10 +295,10 @@ impl Netns {
                 neigh::arp::announce(self, t, dev, addr);
             }
             ip6::dad::resume(self, t, dev);
-            ip6::ra::device_up(self, t, dev);
+            ip6::discover::device_up(self, t, dev);
         } else if up {
             // Who is on the link may have changed: what is known is not trusted any more.
-            neigh::device_down(self, t, dev, true);
+            neigh::resolve::device_down(self, t, dev, true);
         }
         if let Some(master) = master {
             if !carrier {
@@ -382,8 +389,8 @@ impl Netns {
     /// Whether an address is one of this host's, and may be used.
     pub fn is_local(&self, addr: IpAddr) -> bool {
         match addr {
-            IpAddr::V4(addr) => ip::addr::is_local(self, addr),
-            IpAddr::V6(addr) => ip6::addr::is_local(self, addr),
+            IpAddr::V4(addr) => ip::source::is_local(self, addr),
+            IpAddr::V6(addr) => ip6::source::is_local(self, addr),
         }
     }
 }
@@ -552,5 +559,24 @@ impl Netns {
         self.ip6.exceptions.clear();
         self.routes_changed();
         Ok(())
+    }
+}
+
+// ---- Groups --------------------------------------------------------------------------------------------------------
+impl Netns {
+    /// Joins a group on a device, for a socket.
+    pub fn join_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) -> Result<(), SockError> {
+        match group {
+            IpAddr::V4(group) => ip::igmp::join(self, t, dev, group),
+            IpAddr::V6(group) => ip6::mld::try_join(self, t, dev, group),
+        }
+    }
+
+    /// Leaves a group on a device, for a socket.
+    pub fn leave_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) {
+        match group {
+            IpAddr::V4(group) => ip::igmp::leave(self, t, dev, group),
+            IpAddr::V6(group) => ip6::mld::leave(self, t, dev, group),
+        }
     }
 }

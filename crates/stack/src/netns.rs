@@ -1,16 +1,19 @@
-//! The namespace: one field per subsystem, its inputs, and the one place where packets end.
+//! The namespace: one field per subsystem, and the one place where packets end. It owns state and names no stage.
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use netspace_base::{Detail, DevId, DropReason, Instant, NsId, Pkt, Point, Rng, Seed, TimerWheel};
+use netspace_base::{Detail, DropReason, Instant, NsId, Pkt, Point, Rng, Seed, TimerWheel};
 use netspace_fib::{Fib4, Fib6};
 use netspace_wire::ethernet::ETHERTYPE_IPV6;
 
-use crate::dev::{Devices, receive};
+use crate::dev::Devices;
+use crate::icmp::Error;
 use crate::icmp::Icmp;
-use crate::ip::Ip;
-use crate::ip6::Ip6;
+use crate::ip::state::Ip;
+use crate::ip6::state::Ip6;
 use crate::neigh::Neigh;
+use crate::route::{Exception, RouteOut};
 use crate::snmp::Snmp;
 use crate::sock::Sockets;
 use crate::sysctl::Sysctls;
@@ -36,6 +39,8 @@ pub(crate) enum Reentry {
     Bridged,
     /// At IP: a copy of a group or broadcast packet sent here.
     Looped,
+    /// Nowhere: it could not leave, and its sender is told why before it is dropped.
+    Refused(Error, DropReason),
 }
 
 /// One network namespace: devices, addresses, routes, neighbours, sockets, counters.
@@ -70,12 +75,12 @@ pub struct Netns {
     pub(crate) rng: Rng,
 }
 
-// ---- Inputs: frames and timers -------------------------------------------------------------------------------------
+// ---- Routes that are kept -------------------------------------------------------------------------------------------
 impl Netns {
-    /// A namespace with a loopback device (`lo`, ifindex 1, up, 127.0.0.1/8 and ::1/128).
-    pub fn new(config: NetnsConfig, t: &mut Turn) -> Self {
+    /// A namespace without any device.
+    pub(crate) fn empty(config: NetnsConfig) -> Self {
         let mut rng = config.seed.stream("net", u64::from(config.id.0));
-        let mut ns = Self {
+        Self {
             id: config.id,
             name: config.name,
             dev: Devices::default(),
@@ -92,68 +97,33 @@ impl Netns {
             backlog: VecDeque::new(),
             route_generation: 1,
             rng,
-        };
-        ns.add_loopback(t);
-        ns
-    }
-
-    /// A frame has arrived on `dev`'s link: it enters the receive ring, counted as created. Nothing is processed yet:
-    /// call [`Netns::run`].
-    pub fn receive(&mut self, t: &mut Turn, dev: DevId, pkt: Box<Pkt>) {
-        t.ledger.created += 1;
-        let step = receive::ring(self, t, dev, pkt);
-        self.finish(t, step);
-    }
-
-    /// Works off rings and the backlog until they are empty or the budget is used up; true if more is left.
-    pub fn run(&mut self, t: &mut Turn) -> bool {
-        let mut budget = self.sysctl.core.netdev_budget as usize;
-        while budget > 0 {
-            if let Some((how, pkt)) = self.backlog.pop_front() {
-                budget -= 1;
-                let step = receive::reenter(self, t, how, pkt);
-                self.finish(t, step);
-            } else if let Some(dev) = self.dev.poll.pop_front() {
-                budget -= receive::poll(self, t, dev, budget).min(budget);
-            } else {
-                return false;
-            }
-        }
-        self.has_work()
-    }
-
-    /// Whether [`Netns::run`] has something to do: after any call, for packets to this host itself wait in the backlog.
-    pub fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.dev.poll.is_empty()
-    }
-
-    /// When [`Netns::on_timeout`] must next be called.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
-    /// Carries out what is due at `turn.now`.
-    pub fn on_timeout(&mut self, t: &mut Turn) {
-        while let Some(key) = self.timers.pop(t.now) {
-            self.on_timer(t, key);
         }
     }
 
-    fn on_timer(&mut self, t: &mut Turn, key: TimerKey) {
-        match key {
-            TimerKey::Neigh(id) => crate::neigh::on_timeout(self, t, id),
-            TimerKey::NeighGc => crate::neigh::on_gc(self, t),
-            TimerKey::Frag4(key) => crate::ip::reassemble::on_timeout(self, t, &key),
-            TimerKey::Frag6(key) => crate::ip6::reassemble::on_timeout(self, t, &key),
-            TimerKey::BridgeAge(dev) => crate::dev::bridge::on_age(self, t, dev),
-            TimerKey::Dad(dev) => crate::ip6::dad::on_timeout(self, t, dev),
-            TimerKey::Lifetimes => crate::ip6::slaac::on_lifetimes(self, t),
-            TimerKey::RouterSolicit(dev) => crate::ip6::ra::on_solicit_timer(self, t, dev),
-            TimerKey::RouterAdvert(dev) => crate::ip6::ra::on_advert_timer(self, t, dev),
-            TimerKey::Igmp(dev) => crate::ip::igmp::on_timeout(self, t, dev),
-            TimerKey::Mld(dev) => crate::ip6::mld::on_timeout(self, t, dev),
-            TimerKey::Sock(key) => crate::l4::on_timeout(self, t, key),
-        }
+    /// Whether a kept [`RouteOut`] still holds: no route, address, device or path MTU has changed since.
+    #[inline]
+    pub fn route_valid(&self, now: Instant, route: &RouteOut) -> bool {
+        route.generation == self.route_generation && now < route.expires
+    }
+
+    /// Path MTUs and redirects that hold at `now`, by destination.
+    pub fn learnt_paths4(&self, now: Instant) -> Vec<(Ipv4Addr, Exception<Ipv4Addr>)> {
+        self.ip.exceptions.list(now)
+    }
+
+    /// The same for IPv6.
+    pub fn learnt_paths6(&self, now: Instant) -> Vec<(Ipv6Addr, Exception<Ipv6Addr>)> {
+        self.ip6.exceptions.list(now)
+    }
+
+    /// Changes with every change of devices, addresses, routes and rules.
+    pub const fn config_generation(&self) -> u64 {
+        self.route_generation
+    }
+
+    /// Tells that kept routes must be asked for again.
+    pub fn routes_changed(&mut self) {
+        self.route_generation += 1;
     }
 }
 
@@ -223,24 +193,5 @@ impl Netns {
         for pkt in waiting {
             self.finish(t, Err(Stop::Drop(pkt, DropReason::NamespaceGone)));
         }
-    }
-}
-
-// ---- The transport layer's sysctls ---------------------------------------------------------------------------------
-impl Netns {
-    pub(crate) fn set_sock_sysctl(
-        &mut self,
-        name: &str,
-        value: &str,
-    ) -> Option<Result<(), crate::sock::SockError>> {
-        self.sockets.sysctls.set(name, value)
-    }
-
-    pub(crate) fn sock_sysctl(&self, name: &str) -> Option<String> {
-        self.sockets.sysctls.get(name)
-    }
-
-    pub(crate) fn sock_sysctl_names(&self) -> impl Iterator<Item = &'static str> {
-        crate::sock::SockSysctls::NAMES.iter().copied()
     }
 }

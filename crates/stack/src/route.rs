@@ -1,14 +1,11 @@
 //! Asking the routing tables the way out, for both families: what sockets use.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use netspace_base::{DevId, Instant};
-
-use crate::Netns;
-use crate::sock::SockError;
 
 /// What a packet made here is to be routed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,43 +67,6 @@ pub struct RouteOut {
     pub generation: u64,
     /// When it must be asked for again (a redirect or path MTU runs out).
     pub expires: Instant,
-}
-
-impl Netns {
-    /// The way out for a packet made here, v4 or v6. The error is what the program is told: `NetworkUnreachable` without
-    /// a route, `HostUnreachable`, `Access` (prohibit), `Invalid` (blackhole), `AddressNotAvailable`, `NetworkDown`.
-    pub fn route_out(&self, now: Instant, query: &RouteQuery) -> Result<RouteOut, SockError> {
-        match query.dst {
-            IpAddr::V4(_) => crate::ip::route_out(self, now, query),
-            IpAddr::V6(_) => crate::ip6::route_out(self, now, query),
-        }
-    }
-
-    /// Whether a kept [`RouteOut`] still holds: no route, address, device or path MTU has changed since.
-    #[inline]
-    pub fn route_valid(&self, now: Instant, route: &RouteOut) -> bool {
-        route.generation == self.route_generation && now < route.expires
-    }
-
-    /// Path MTUs and redirects that hold at `now`, by destination.
-    pub fn learnt_paths4(&self, now: Instant) -> Vec<(Ipv4Addr, Exception<Ipv4Addr>)> {
-        self.ip.exceptions.list(now)
-    }
-
-    /// The same for IPv6.
-    pub fn learnt_paths6(&self, now: Instant) -> Vec<(Ipv6Addr, Exception<Ipv6Addr>)> {
-        self.ip6.exceptions.list(now)
-    }
-
-    /// Changes with every change of devices, addresses, routes and rules.
-    pub const fn config_generation(&self) -> u64 {
-        self.route_generation
-    }
-
-    /// Tells that kept routes must be asked for again.
-    pub fn routes_changed(&mut self) {
-        self.route_generation += 1;
-    }
 }
 
 /// What the network layer is told about a packet to send; its data is the transport header and payload.

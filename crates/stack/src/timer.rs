@@ -2,8 +2,8 @@
 
 use netspace_base::DevId;
 
-use crate::ip::reassemble::FragKey4;
-use crate::ip6::reassemble::FragKey6;
+use crate::ip::state::FragKey4;
+use crate::ip6::state::FragKey6;
 use crate::neigh::NeighId;
 use crate::sock::SockTimer;
 

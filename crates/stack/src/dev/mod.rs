@@ -7,8 +7,11 @@
 //! ```
 
 pub mod bridge;
+mod fdb;
+mod forward;
 pub(crate) mod receive;
 pub(crate) mod send;
+mod tap;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -16,13 +19,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bitflags::bitflags;
 use netspace_base::{DevId, Pkt};
 
-use crate::ip::addr::Addr4;
-use crate::ip::igmp::Groups4;
-use crate::ip6::addr::Addr6;
-use crate::ip6::mld::Groups6;
-use crate::ip6::ra::NdState;
+use crate::ip::state::{Addr4, Groups4};
+use crate::ip6::state::{Addr6, Groups6, NdState};
 use crate::sysctl::DevConf;
-use bridge::Bridge;
+use fdb::Bridge;
 
 bitflags! {
     /// What a device can do and is doing (`IFF_*`, with Linux's numbers).
@@ -209,6 +209,11 @@ impl Device {
             (0x01, 0x00, 0x5e) => self.groups4.has_mac(mac),
             _ => false,
         }
+    }
+
+    /// Whether IPv6 works on it.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        self.conf.v6.disable_ipv6 == 0 && self.mtu >= 1280 && self.master.is_none()
     }
 
     /// The MTU for IPv6: what router advertisements said, at most the device's.

@@ -4,8 +4,9 @@ use netspace_base::{DevId, DropReason, Pkt, PktType, Point};
 use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetRepr};
 
 use super::Device;
+use super::tap::tap;
 use crate::netns::Reentry;
-use crate::{Netns, Step, Stop, Tap, Turn};
+use crate::{Netns, Step, Stop, Turn, icmp};
 
 /// A frame comes off the link into the receive ring.
 pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) -> Step {
@@ -120,7 +121,7 @@ pub(crate) fn by_ethertype(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step 
     match pkt.protocol {
         ETHERTYPE_IPV4 => crate::ip::receive::receive(ns, t, pkt),
         ETHERTYPE_IPV6 => crate::ip6::receive::receive(ns, t, pkt),
-        ETHERTYPE_ARP => crate::neigh::arp::receive(ns, t, pkt),
+        ETHERTYPE_ARP => crate::neigh::arp::receive::receive(ns, t, pkt),
         _ => {
             if let Some(device) = ns.dev.get_mut(pkt.dev) {
                 device.stats.rx_dropped += 1;
@@ -148,10 +149,9 @@ pub(crate) fn reenter(ns: &mut Netns, t: &mut Turn, how: Reentry, mut pkt: Box<P
         }
         Reentry::Bridged => ingress(ns, t, pkt),
         Reentry::Looped => by_ethertype(ns, t, pkt),
+        Reentry::Refused(error, reason) => {
+            icmp::send_error(ns, t, &pkt, error);
+            Err(Stop::Drop(pkt, reason))
+        }
     }
-}
-
-/// Copies a frame for whoever captures on the device.
-pub(crate) fn tap(t: &mut Turn, ns: netspace_base::NsId, dev: DevId, outgoing: bool, pkt: &Pkt) {
-    t.taps.push(Tap { at: t.now, ns, dev, outgoing, frame: Box::new(pkt.clone()) });
 }

@@ -1,10 +1,11 @@
 //! From the protocols to the link: the transmit path of a device.
 
-use netspace_base::{DropReason, Pkt, PktType, Point};
-use netspace_wire::ethernet::HEADER_LEN;
+use netspace_base::{DevId, DropReason, Pkt, PktType, Point};
+use netspace_wire::ethernet::{EthernetRepr, HEADER_LEN};
 
 use super::DevKind;
-use super::receive::tap;
+use super::forward::{self, Decision, Ports};
+use super::tap::tap;
 use crate::netns::Reentry;
 use crate::{Effect, Netns, Step, Stop, Turn};
 
@@ -42,7 +43,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
             pkt.pkt_type = PktType::Host;
             ns.reenter_later(pkt, Reentry::Loopback)
         }
-        DevKind::Bridge(_) => super::bridge::send(ns, t, pkt),
+        DevKind::Bridge(_) => over_bridge(ns, t, pkt),
         DevKind::Dummy => Ok(pkt),
     }
 }
@@ -57,4 +58,45 @@ fn cut(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
         ns.finish(t, step);
     }
     Err(Stop::Taken)
+}
+
+// ---- By a bridge ---------------------------------------------------------------------------------------------------
+
+/// A frame of the bridge's own host leaves by the bridge device: by its ports, which are no bridges.
+fn over_bridge(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
+    let bridge = pkt.dev;
+    let Ok((eth, _)) = EthernetRepr::parse(pkt.data()) else {
+        return Err(Stop::Drop(pkt, DropReason::EthTruncated));
+    };
+    match forward::decide(ns, bridge, bridge, &eth, t.now) {
+        Decision::Port(port) => by_port(ns, t, pkt, port),
+        Decision::Flood { .. } => flood(ns, t, pkt, forward::ports(ns, bridge, bridge)),
+        Decision::Up => Err(Stop::Drop(pkt, DropReason::BridgeNoForward)),
+        Decision::Drop(reason) => Err(Stop::Drop(pkt, reason)),
+    }
+}
+
+/// Out by one port of a bridge.
+pub(super) fn by_port(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, port: DevId) -> Step {
+    pkt.dev = port;
+    send(ns, t, pkt)
+}
+
+/// Out by all these ports.
+pub(super) fn flood(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, mut ports: Ports) -> Step {
+    let Some(last) = ports.pop() else { return Err(Stop::Drop(pkt, DropReason::BridgeNoForward)) };
+    copies(ns, t, &pkt, &ports);
+    by_port(ns, t, pkt, last)
+}
+
+/// A copy by each of these ports.
+pub(super) fn copies(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ports: &[DevId]) {
+    if !ports.is_empty() {
+        t.trace.at(t.now, ns.id, Point::BridgeFlood, pkt);
+    }
+    for &port in ports {
+        let copy = t.clone_pkt(pkt);
+        let step = by_port(ns, t, copy, port);
+        ns.finish(t, step);
+    }
 }

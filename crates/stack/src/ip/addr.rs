@@ -1,64 +1,13 @@
-//! IPv4 addresses of devices: adding, removing, and choosing one as a source.
-
-use std::net::Ipv4Addr;
+//! IPv4 addresses of devices: adding and removing.
 
 use ipnet::Ipv4Net;
 use netspace_base::DevId;
-use netspace_fib::{Add, Kind, NextHop, Route, Scope, TABLE_LOCAL, TABLE_MAIN, protocol};
+use netspace_fib::{Add, Scope};
 
-use crate::sock::SockError;
+use super::source::is_local;
+pub use super::state::Addr4;
+use crate::error::SockError;
 use crate::{Netns, Turn};
-
-/// An IPv4 address of a device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Addr4 {
-    /// The address.
-    pub addr: Ipv4Addr,
-    /// Its prefix length.
-    pub prefix_len: u8,
-    /// The broadcast address, if one was given or follows from the prefix.
-    pub broadcast: Option<Ipv4Addr>,
-    /// How far it may be used.
-    pub scope: Scope,
-    /// Another address of the same prefix came before it.
-    pub secondary: bool,
-}
-
-impl Addr4 {
-    /// Its prefix, host bits cleared.
-    pub fn net(&self) -> Ipv4Net {
-        Ipv4Net::new(self.addr, self.prefix_len).unwrap_or_default().trunc()
-    }
-
-    /// The routes that come with it: to itself, to its prefix, to its broadcast address.
-    fn routes(&self, dev: DevId, loopback: bool) -> Vec<Route<Ipv4Net>> {
-        let kernel = |prefix: Ipv4Net, table, kind, scope| Route {
-            table,
-            kind,
-            scope,
-            protocol: protocol::KERNEL,
-            prefsrc: Some(self.addr),
-            ..Route::new(prefix, NextHop::on(dev))
-        };
-        let net = self.net();
-        let mut out = vec![kernel(Ipv4Net::from(self.addr), TABLE_LOCAL, Kind::Local, Scope::Host)];
-        if !self.secondary && self.prefix_len < 32 {
-            let (table, kind, scope) = if loopback {
-                (TABLE_LOCAL, Kind::Local, Scope::Host)
-            } else {
-                (TABLE_MAIN, Kind::Unicast, Scope::Link)
-            };
-            out.push(kernel(net, table, kind, scope));
-        }
-        if !self.secondary && self.prefix_len < 31 {
-            out.push(kernel(Ipv4Net::from(net.broadcast()), TABLE_LOCAL, Kind::Broadcast, Scope::Link));
-        }
-        if let Some(broadcast) = self.broadcast.filter(|&b| b != net.broadcast() && !b.is_broadcast()) {
-            out.push(kernel(Ipv4Net::from(broadcast), TABLE_LOCAL, Kind::Broadcast, Scope::Link));
-        }
-        out
-    }
-}
 
 /// Adds an address; with the device up its routes come too, and the link is told (gratuitous ARP).
 pub(crate) fn add(ns: &mut Netns, t: &mut Turn, dev: DevId, net: Ipv4Net) -> Result<(), SockError> {
@@ -165,24 +114,4 @@ pub(crate) fn device_down(ns: &mut Netns, dev: DevId) {
         !route.hops.is_empty() || route.kind.is_refusal()
     });
     ns.routes_changed();
-}
-
-/// Whether an address is one of this host's.
-pub(crate) fn is_local(ns: &Netns, addr: Ipv4Addr) -> bool {
-    let query = netspace_fib::Query::to(addr);
-    ns.fib4.lookup_in(TABLE_LOCAL, &query, |_, _| Some(0)).is_some_and(|(route, _)| route.kind == Kind::Local)
-}
-
-/// The source address for packets to `dst` by `dev` (Linux's `inet_select_addr`): the device's first primary address on
-/// the destination's subnet, else its first, else another device's.
-pub(crate) fn select_source(ns: &Netns, dev: DevId, dst: Ipv4Addr, scope: Scope) -> Option<Ipv4Addr> {
-    let usable = |a: &&Addr4| !a.secondary && a.scope <= scope;
-    if let Some(device) = ns.dev.get(dev) {
-        let on_subnet = device.addrs4.iter().filter(usable).find(|a| a.net().contains(&dst));
-        if let Some(found) = on_subnet.or_else(|| device.addrs4.iter().find(usable)) {
-            return Some(found.addr);
-        }
-    }
-    let not_link = |a: &&Addr4| usable(a) && a.scope != Scope::Link;
-    ns.dev.iter().filter(|d| d.is_up()).flat_map(|d| d.addrs4.iter()).find(not_link).map(|a| a.addr)
 }

@@ -72,7 +72,7 @@ fn redirect(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv4Repr, via: Ipv4Add
 /// Notes this router in a record-route option.
 fn record_route(ns: &Netns, pkt: &mut Pkt, ip: &Ipv4Repr, dev: DevId, via: Ipv4Addr) {
     let mut changed = *ip;
-    let own = super::addr::select_source(ns, dev, via, netspace_fib::Scope::Link);
+    let own = super::source::select_source(ns, dev, via, netspace_fib::Scope::Link);
     if changed.options.record_route(own.unwrap_or(Ipv4Addr::UNSPECIFIED)) {
         let header_len = changed.header_len();
         if pkt.data().len() >= header_len {

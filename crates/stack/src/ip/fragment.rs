@@ -5,8 +5,9 @@ use netspace_wire::checksum::fill_checksum;
 use netspace_wire::ipv4::Ipv4Repr;
 use smallvec::SmallVec;
 
-use crate::icmp::{self, Error};
-use crate::neigh::{self, To};
+use crate::icmp::Error;
+use crate::neigh::{To, resolve};
+use crate::netns::Reentry;
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, Turn};
 
@@ -17,8 +18,7 @@ pub(crate) fn fragment(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, mtu: u32
     };
     let room = (mtu as usize).saturating_sub(header_len) & !7;
     if ip.dont_fragment || room == 0 {
-        icmp::send_error(ns, t, &pkt, Error::TooBig { mtu });
-        return Err(Stop::Drop(pkt, DropReason::FragmentFailed));
+        return ns.reenter_later(pkt, Reentry::Refused(Error::TooBig { mtu }, DropReason::FragmentFailed));
     }
     fill_checksum(&mut pkt);
     let payload = pkt.payload_from(header_len);
@@ -35,7 +35,7 @@ pub(crate) fn fragment(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, mtu: u32
         part.total_len = (part.header_len() + piece) as u16;
         let fragment = build(t, &pkt, &part, slice(&payload, at, piece));
         ns.snmp.inc(Counter::IpFragCreates);
-        let step = neigh::output(ns, t, fragment, to);
+        let step = resolve::output(ns, t, fragment, to);
         ns.finish(t, step);
     }
     ns.snmp.inc(Counter::IpFragOks);

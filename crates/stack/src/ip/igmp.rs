@@ -7,14 +7,11 @@ use netspace_wire::igmp::{ALL_ROUTERS, ALL_SYSTEMS, ALL_V3_ROUTERS, GroupRecord,
 use netspace_wire::ipv4::Ipv4Options;
 use netspace_wire::protocol;
 
+use crate::error::SockError;
 use crate::l4::{self, Arrival};
-use crate::membership::{Due, Groups, within};
+use crate::membership::{Due, within};
 use crate::route::SendInfo;
-use crate::sock::SockError;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
-
-/// The IPv4 groups of a device.
-pub type Groups4 = Groups<Ipv4Addr>;
 
 /// How long an older querier is believed to be there.
 const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(400);
@@ -173,7 +170,7 @@ fn send(ns: &mut Netns, t: &mut Turn, dev: DevId, dst: Ipv4Addr, repr: &IgmpRepr
         options: Ipv4Options::ROUTER_ALERT.as_bytes().to_vec(),
         ..SendInfo::new(dst.into(), protocol::IGMP)
     };
-    let _ = super::send(ns, t, pkt, &info);
+    let _ = super::send::send(ns, t, pkt, &info);
 }
 
 /// Takes an IGMP message (data = IGMP header on).
@@ -190,7 +187,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
         }
         // Another member has answered: versions 1 and 2 then keep silent (RFC 2236 §3).
         IgmpRepr::ReportV1 { group } | IgmpRepr::ReportV2 { group } => {
-            let ours = matches!(arrival.src, IpAddr::V4(src) if super::addr::is_local(ns, src));
+            let ours = matches!(arrival.src, IpAddr::V4(src) if super::source::is_local(ns, src));
             let older = version(ns, t, pkt.dev) < 3;
             if let Some(device) = ns.dev.get_mut(pkt.dev).filter(|_| older && !ours) {
                 device.groups4.reported(group, false);

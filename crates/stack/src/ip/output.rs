@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use netspace_base::{GsoKind, Pkt, Point};
 use netspace_wire::MacAddr;
 
-use crate::neigh::{self, To};
+use crate::neigh::{To, resolve};
 use crate::snmp::Counter;
 use crate::{Netns, RouteKind, Step, Turn};
 
@@ -26,7 +26,7 @@ pub(crate) fn output(
     ns.snmp.inc(Counter::IpOutTransmits);
     ns.snmp.add(Counter::IpExtOutOctets, pkt.len() as u64);
     if wire_len(&pkt) <= mtu as usize {
-        return neigh::output(ns, t, pkt, to);
+        return resolve::output(ns, t, pkt, to);
     }
     t.trace.at(t.now, ns.id, Point::Fragment, &pkt);
     super::fragment::fragment(ns, t, pkt, mtu, to)

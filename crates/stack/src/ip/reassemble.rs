@@ -1,27 +1,13 @@
 //! An IPv4 fragment joins its packet (RFC 791 §3.2, RFC 1122 §3.3.2).
 
-use std::net::Ipv4Addr;
-
-use netspace_base::{DevId, DropReason, Duration, Pkt, Point};
+use netspace_base::{DropReason, Duration, Pkt, Point};
 use netspace_wire::ipv4::Ipv4Repr;
 
+use super::state::FragKey4;
 use crate::icmp::{self, Error};
-use crate::reassembly::{Joined, Piece, Reassembly};
+use crate::reassembly::{Joined, Piece};
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
-
-/// What names the packet that a fragment belongs to; devices are told apart, as Linux does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct FragKey4 {
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
-    protocol: u8,
-    id: u16,
-    dev: DevId,
-}
-
-/// IPv4 packets that wait for their other fragments.
-pub type Reassembly4 = Reassembly<FragKey4>;
 
 /// Adds a fragment (data = payload, network header marked); the whole packet, when it was the last that was missing.
 pub(crate) fn reassemble(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, ip: &Ipv4Repr) -> Step {

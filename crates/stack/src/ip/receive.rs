@@ -6,7 +6,8 @@ use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::WireError;
 use netspace_wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Repr};
 
-use super::route::{Refusal, RouteIn, route_in_cached};
+use super::route::{Refusal, route_in_cached};
+use super::state::RouteIn;
 use crate::icmp::{self, Error};
 use crate::l4::{Arrival, Cast};
 use crate::snmp::Counter;

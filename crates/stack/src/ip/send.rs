@@ -7,10 +7,11 @@ use netspace_wire::ethernet::ETHERTYPE_IPV4;
 use netspace_wire::ipv4::{HEADER_LEN, Ipv4Options, Ipv4Repr};
 
 use super::output;
+use crate::error::SockError;
 use crate::netns::Reentry;
 use crate::route::SendInfo;
 use crate::snmp::Counter;
-use crate::sock::SockError;
+use crate::way_out::way_out;
 use crate::{Netns, RouteKind, RouteOut, Step, Stop, Turn};
 
 /// Sends a packet whose data is the transport header on. Errors are those that the program is told; the packet has ended
@@ -27,18 +28,6 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, info: &SendInfo)
     let step = header(ns, t, pkt, info, &route, &mut result);
     ns.finish(t, step);
     result
-}
-
-/// The kept route if it still holds, else a new one.
-pub(crate) fn way_out(ns: &Netns, t: &Turn, info: &SendInfo) -> Result<RouteOut, SockError> {
-    let route = match info.route {
-        Some(route) if ns.route_valid(t.now, &route) => route,
-        _ => ns.route_out(t.now, &info.query(0))?,
-    };
-    if info.dont_route && route.via != info.dst && route.kind == RouteKind::Unicast {
-        return Err(SockError::NetworkUnreachable);
-    }
-    Ok(route)
 }
 
 fn header(

@@ -11,7 +11,7 @@ use netspace_base::{DevId, Duration};
 use netspace_wire::ipv6;
 use netspace_wire::ndp::{NdpMessage, NdpOptions, NdpRepr, solicited_node};
 
-use super::addr::AddrState;
+use super::state::AddrState;
 use crate::dev::Device;
 use crate::neigh::ndp;
 use crate::{Netns, TimerKey, Turn};
@@ -99,7 +99,7 @@ fn probe(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: Ipv6Addr) {
         message: NdpMessage::NeighborSolicitation { target: addr },
         options: NdpOptions::default(),
     };
-    ndp::send(ns, t, dev, Ipv6Addr::UNSPECIFIED, solicited_node(addr), &repr, None);
+    ndp::send::send(ns, t, dev, Ipv6Addr::UNSPECIFIED, solicited_node(addr), &repr);
 }
 
 /// Nobody has it: it may be used.
@@ -111,28 +111,13 @@ fn passed(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: Ipv6Addr) {
         entry.state =
             if t.now < entry.preferred_until { AddrState::Preferred } else { AddrState::Deprecated };
     }
-    super::addr::activate(ns, dev, addr);
+    super::own_route::activate(ns, dev, addr);
     if notify {
-        ndp::advertise(ns, t, dev, addr, ipv6::ALL_NODES, false);
+        ndp::send::advertise(ns, t, dev, addr, ipv6::ALL_NODES, false);
     }
     if link_local {
         // Reports made before carried no source; routers want one (RFC 3590).
         super::mld::link_local_ready(ns, t, dev);
-        super::ra::link_local_ready(ns, t, dev);
+        super::discover::link_local_ready(ns, t, dev);
     }
-}
-
-/// Somebody else has the address: it is never used (RFC 4862 §5.4.5).
-pub(crate) fn conflict(ns: &mut Netns, t: &mut Turn, dev: DevId, addr: Ipv6Addr) {
-    let Some(device) = ns.dev.get_mut(dev) else { return };
-    let disable = device.conf.v6.accept_dad > 1 && addr.is_unicast_link_local();
-    device.nd.dad_due.retain(|(a, _)| *a != addr);
-    if let Some(entry) = device.addrs6.iter_mut().find(|a| a.addr == addr) {
-        entry.state = AddrState::Duplicate;
-    }
-    if disable {
-        device.conf.v6.disable_ipv6 = 1;
-        super::enabled_changed(ns, t, dev);
-    }
-    ns.routes_changed();
 }

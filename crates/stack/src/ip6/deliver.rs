@@ -96,7 +96,7 @@ fn upper_layer(
             if cast != Cast::Multicast {
                 icmp::send_error(ns, t, pkt, Error::ParameterProblem { code, pointer });
             } else if !unless_multicast && code == 2 {
-                super::icmp::send_problem_to_group(ns, t, pkt, ip, pointer);
+                super::error::send_problem_to_group(ns, t, pkt, ip, pointer);
             }
         }
         ChainError::Drop | ChainError::Truncated => {}
@@ -108,5 +108,5 @@ fn local_address(ns: &Netns, pkt: &Pkt, ip: &Ipv6Repr, cast: Cast) -> std::net::
     if cast == Cast::Unicast {
         return ip.dst;
     }
-    super::addr::select_source(ns, pkt.dev, ip.src).unwrap_or(ip.dst)
+    super::source::select_source(ns, pkt.dev, ip.src).unwrap_or(ip.dst)
 }

@@ -8,7 +8,7 @@ use netspace_wire::protocol;
 use smallvec::SmallVec;
 
 use crate::ip::fragment::slice;
-use crate::neigh::{self, To};
+use crate::neigh::{To, resolve};
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, Turn};
 
@@ -37,7 +37,7 @@ pub(crate) fn fragment(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, mtu: u32
         ns.snmp.inc(Counter::Ip6FragCreates);
         ns.snmp.inc(Counter::Ip6OutTransmits);
         ns.snmp.add(Counter::Ip6OutOctets, fragment.len() as u64);
-        let step = neigh::output(ns, t, fragment, to);
+        let step = resolve::output(ns, t, fragment, to);
         ns.finish(t, step);
     }
     ns.snmp.inc(Counter::Ip6FragOks);

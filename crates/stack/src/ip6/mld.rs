@@ -11,15 +11,11 @@ use netspace_wire::ipv6::{ALL_MLDV2_ROUTERS, ALL_NODES, ALL_ROUTERS, HEADER_LEN,
 use netspace_wire::mld::MldRepr;
 use netspace_wire::protocol;
 
-use super::addr::link_local;
+use super::source::link_local;
+use crate::error::SockError;
 use crate::l4::Arrival;
-use crate::membership::{Due, Groups, within};
-use crate::neigh::To;
-use crate::sock::SockError;
+use crate::membership::{Due, within};
 use crate::{Netns, Step, Stop, TimerKey, Turn};
-
-/// The IPv6 groups of a device.
-pub type Groups6 = Groups<Ipv6Addr>;
 
 /// How long an older querier is believed to be there (RFC 3810 §9.12: 2 × 125 s + 10 s).
 const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(260);
@@ -173,7 +169,7 @@ fn send(ns: &mut Netns, t: &mut Turn, dev: DevId, dst: Ipv6Addr, repr: &MldRepr)
     repr.emit(&mut bytes);
     fill_checksum(src, dst, &mut bytes);
     let kind = bytes[0];
-    let mut pkt = super::icmp::message(t, &bytes);
+    let mut pkt = super::message::message(t, &bytes);
     pkt.set_transport_header();
     let alert = router_alert_header(protocol::ICMPV6);
     pkt.push(alert.len()).copy_from_slice(&alert);
@@ -182,8 +178,8 @@ fn send(ns: &mut Netns, t: &mut Turn, dev: DevId, dst: Ipv6Addr, repr: &MldRepr)
     header.emit(pkt.push(HEADER_LEN));
     pkt.set_network_header();
     pkt.dev = dev;
-    super::icmp::count_out(ns, kind);
-    super::send::send_on_link(ns, t, pkt, To::Mac(MacAddr::multicast_v6(dst)));
+    super::message::count_out(ns, kind);
+    super::message::send_on_link(ns, t, pkt, MacAddr::multicast_v6(dst));
 }
 
 /// Takes an MLD message (data = ICMPv6 header on; its checksum was checked).
@@ -279,24 +275,6 @@ pub(crate) fn device_down(ns: &mut Netns, dev: DevId) {
     for group in own {
         while device.groups6.is_member(group) {
             let _ = device.groups6.leave(group);
-        }
-    }
-}
-
-impl Netns {
-    /// Joins a group on a device, for a socket.
-    pub fn join_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) -> Result<(), SockError> {
-        match group {
-            IpAddr::V4(group) => crate::ip::igmp::join(self, t, dev, group),
-            IpAddr::V6(group) => try_join(self, t, dev, group),
-        }
-    }
-
-    /// Leaves a group on a device, for a socket.
-    pub fn leave_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) {
-        match group {
-            IpAddr::V4(group) => crate::ip::igmp::leave(self, t, dev, group),
-            IpAddr::V6(group) => leave(self, t, dev, group),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use netspace_base::Pkt;
 use netspace_wire::MacAddr;
 
-use crate::neigh::{self, To};
+use crate::neigh::{To, resolve};
 use crate::snmp::Counter;
 use crate::{Netns, RouteKind, Step, Turn};
 
@@ -15,7 +15,7 @@ pub(crate) use crate::ip::output::wire_len;
 pub(crate) fn output(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, kind: RouteKind, via: Ipv6Addr) -> Step {
     ns.snmp.inc(Counter::Ip6OutTransmits);
     ns.snmp.add(Counter::Ip6OutOctets, pkt.len() as u64);
-    neigh::output(ns, t, pkt, next_hop(kind, via))
+    resolve::output(ns, t, pkt, next_hop(kind, via))
 }
 
 /// Whom a packet goes to on the link.

@@ -1,27 +1,14 @@
 //! An IPv6 fragment joins its packet (RFC 8200 §4.5, RFC 5722).
 
-use std::net::Ipv6Addr;
-
-use netspace_base::{DevId, DropReason, Duration, Pkt, Point};
+use netspace_base::{DropReason, Duration, Pkt, Point};
 use netspace_wire::ipv6::ext::{Chain, FragmentRepr};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 
+use super::state::FragKey6;
 use crate::icmp::{self, Error};
-use crate::reassembly::{Joined, Piece, Reassembly};
+use crate::reassembly::{Joined, Piece};
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
-
-/// What names the packet that a fragment belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct FragKey6 {
-    src: Ipv6Addr,
-    dst: Ipv6Addr,
-    id: u32,
-    dev: DevId,
-}
-
-/// IPv6 packets that wait for their other fragments.
-pub type Reassembly6 = Reassembly<FragKey6>;
 
 /// Adds a fragment (network header in front); the whole packet, when it was the last that was missing.
 pub(crate) fn reassemble(

@@ -4,7 +4,9 @@ use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 use netspace_wire::protocol;
 
-use super::route::{Refusal, RouteIn, route_in_cached};
+use super::route::{Refusal, route_in_cached};
+use super::state::RouteIn;
+use crate::dev::Device;
 use crate::icmp;
 use crate::l4::Cast;
 use crate::snmp::Counter;
@@ -15,7 +17,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     ns.snmp.inc(Counter::Ip6InReceives);
     ns.snmp.add(Counter::Ip6InOctets, pkt.len() as u64);
     t.trace.at(t.now, ns.id, Point::IpReceive, &pkt);
-    if !super::is_enabled(ns, pkt.dev) {
+    if !ns.dev.get(pkt.dev).is_some_and(Device::has_ipv6) {
         return Err(Stop::Drop(pkt, DropReason::Ip6Disabled));
     }
     if !pkt.pull_linear(HEADER_LEN) {

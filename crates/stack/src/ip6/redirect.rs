@@ -6,9 +6,9 @@ use netspace_base::{Duration, Pkt};
 use netspace_wire::ipv6::Ipv6Repr;
 use netspace_wire::ndp::{NdpMessage, NdpOptions, NdpRepr};
 
-use super::addr::link_local;
+use super::source::link_local;
 use crate::l4::Arrival;
-use crate::neigh::{self, NeighState, News, ndp};
+use crate::neigh::{NeighState, News, ndp, resolve};
 use crate::{Netns, RouteQuery, Turn};
 
 /// A packet leaves by the device it came by: its sender, a neighbour, could have sent it to `via` itself.
@@ -28,7 +28,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv6Repr, via: 
         message: NdpMessage::Redirect { target: via, destination: ip.dst },
         options: NdpOptions { target_lladdr: known, redirected: quoted, ..NdpOptions::default() },
     };
-    ndp::send(ns, t, pkt.dev, own, ip.src, &repr, None);
+    ndp::send::send(ns, t, pkt.dev, own, ip.src, &repr);
 }
 
 /// Follows a redirect if it comes from the router in use for the destination.
@@ -56,7 +56,7 @@ pub(crate) fn receive(
             weak_override: false,
             is_router: (target != destination).then_some(true),
         };
-        neigh::update(ns, t, arrival.dev, IpAddr::V6(target), news, true);
+        resolve::update(ns, t, arrival.dev, IpAddr::V6(target), news, true);
     }
     // Until neighbour discovery finds the target unreachable, or the clean-up that Linux does for learnt routes.
     let expires = t.now + Duration::from_secs(ns.sysctl.route6.gc_timeout as u64 * 5);

@@ -7,24 +7,14 @@ use netspace_base::{DevId, DropReason, Instant, Pkt, PktType};
 use netspace_fib::{Kind, NextHop, Query, Route, protocol};
 use netspace_wire::ipv6::Ipv6Repr;
 
-use super::addr::select_source;
+use super::source::select_source;
+use super::state::RouteIn;
 use crate::dev::Devices;
+use crate::error::SockError;
 use crate::icmp::Error;
 use crate::neigh::NeighState;
 use crate::route::CacheKey;
-use crate::sock::SockError;
 use crate::{Netns, RouteKind, RouteOut, RouteQuery};
-
-/// What becomes of a packet that came in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum RouteIn {
-    /// It is for this host.
-    Local,
-    /// It is for a group that was joined here.
-    Multicast,
-    /// It is for another host: the next hop, its device, and the MTU towards it.
-    Forward { via: Ipv6Addr, dev: DevId, mtu: u32 },
-}
 
 /// Why a packet that came in goes no further, and what its sender is told.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,11 @@ use netspace_wire::ethernet::ETHERTYPE_IPV6;
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 
 use super::output;
-use crate::ip::send::way_out;
-use crate::neigh::To;
+use crate::error::SockError;
 use crate::netns::Reentry;
 use crate::route::SendInfo;
 use crate::snmp::Counter;
-use crate::sock::SockError;
+use crate::way_out::way_out;
 use crate::{Netns, RouteKind, RouteOut, Step, Stop, Turn};
 
 /// Sends a packet whose data is the transport header on. Errors are those that the program is told; the packet has ended
@@ -151,13 +150,4 @@ pub(crate) fn send_with_header(
     let step = route_and_output(ns, t, pkt, info, &route, &mut result);
     ns.finish(t, step);
     result
-}
-
-/// Sends a finished packet of the stack itself (neighbour discovery, MLD: network header in front) without asking the
-/// routing tables.
-pub(crate) fn send_on_link(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, to: To) {
-    ns.snmp.inc(Counter::Ip6OutRequests);
-    ns.snmp.add(Counter::Ip6OutOctets, pkt.len() as u64);
-    let step = crate::neigh::output(ns, t, pkt, to);
-    ns.finish(t, step);
 }

@@ -1,6 +1,5 @@
 //! Addresses made from router advertisements (SLAAC, RFC 4862 §5.5), and the end of what was learnt.
 
-use std::hash::Hasher;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -8,14 +7,20 @@ use netspace_base::{DevId, Duration, Instant};
 use netspace_fib::{Add, NextHop, Route, protocol};
 use netspace_wire::MacAddr;
 use netspace_wire::ndp::PrefixInfo;
-use siphasher::sip::SipHasher13;
 
-use super::addr::{self, Addr6, AddrState, METRIC_ADDRCONF};
-use super::ra::until;
+use super::addr;
+use super::identifier::{stable_address, with_identifier};
+use super::own_route::METRIC_ADDRCONF;
+use super::state::{Addr6, AddrState};
 use crate::{Netns, TimerKey, Turn};
 
 /// RFC 4862 §5.5.3 (e): an unauthenticated advertisement cannot cut a longer lifetime below this.
 const TWO_HOURS: Duration = Duration::from_secs(7200);
+
+/// The moment a lifetime in seconds ends; `u32::MAX` never does.
+pub(crate) fn until(now: Instant, life_s: u32) -> Instant {
+    if life_s == u32::MAX { Instant::FAR_FUTURE } else { now + Duration::from_secs(life_s.into()) }
+}
 
 /// A prefix was advertised: it is on the link, hosts make addresses in it, or both.
 pub(crate) fn prefix(ns: &mut Netns, t: &mut Turn, dev: DevId, info: &PrefixInfo) {
@@ -39,20 +44,6 @@ pub(crate) fn prefix(ns: &mut Netns, t: &mut Turn, dev: DevId, info: &PrefixInfo
         };
         autonomous(ns, t, dev, address, info, most);
     }
-}
-
-fn with_identifier(prefix: Ipv6Addr, id: [u8; 8]) -> Ipv6Addr {
-    let mut octets = prefix.octets();
-    octets[8..].copy_from_slice(&id);
-    octets.into()
-}
-
-/// A stable, opaque address in a prefix (RFC 7217): from the prefix, the device and this host's secret.
-pub(crate) fn stable_address(ns: &Netns, dev: DevId, prefix: Ipv6Addr, dad_counter: u8) -> Ipv6Addr {
-    let mut hasher = SipHasher13::new_with_keys(ns.ip6.stable_secret, u64::from(dev.0));
-    hasher.write(&prefix.octets()[..8]);
-    hasher.write_u8(dad_counter);
-    with_identifier(prefix, hasher.finish().to_be_bytes())
 }
 
 /// The route to a prefix of the link, for as long as it is valid.

@@ -16,8 +16,8 @@ use crate::{Netns, Turn, icmp, ip, ip6};
 /// Sends a packet whose data is the transport header on.
 pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, info: &SendInfo) -> Result<(), SockError> {
     match info.dst {
-        IpAddr::V4(_) => ip::send(ns, t, pkt, info),
-        IpAddr::V6(_) => ip6::send(ns, t, pkt, info),
+        IpAddr::V4(_) => ip::send::send(ns, t, pkt, info),
+        IpAddr::V6(_) => ip6::send::send(ns, t, pkt, info),
     }
 }
 
@@ -67,20 +67,20 @@ pub(crate) fn send_with_header(
         ..SendInfo::new(flow.dst.ip(), protocol)
     };
     match flow.dst.ip() {
-        IpAddr::V4(_) => ip::send_with_header(ns, t, pkt, &info),
-        IpAddr::V6(_) => ip6::send_with_header(ns, t, pkt, &info),
+        IpAddr::V4(_) => ip::send::send_with_header(ns, t, pkt, &info),
+        IpAddr::V6(_) => ip6::send::send_with_header(ns, t, pkt, &info),
     }
 }
 
 /// Whether `addr` is one of this host's own (of `dev`'s, for link-local ones).
 pub(crate) fn is_local(ns: &Netns, addr: IpAddr, dev: Option<DevId>) -> bool {
     match addr {
-        IpAddr::V4(v4) => ip::addr::is_local(ns, v4),
+        IpAddr::V4(v4) => ip::source::is_local(ns, v4),
         // A link-local address belongs to its link.
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
             dev.and_then(|dev| ns.dev.get(dev)).is_some_and(|dev| dev.addr6(v6).is_some())
         }
-        IpAddr::V6(v6) => ip6::addr::is_local(ns, v6),
+        IpAddr::V6(v6) => ip6::source::is_local(ns, v6),
     }
 }
 
