@@ -107,6 +107,7 @@ drop_reasons! {
     ReassemblyTimeout, "reassembly-timeout", Network, "FRAG_REASM_TIMEOUT", "IpReasmTimeout", "Some fragments of the packet did not come in time.", "RFC 1122 3.3.2";
     ReassemblyOverlap, "reassembly-overlap", Network, "DUP_FRAG", "IpReasmFails", "Fragments overlap or are out of bounds.", "RFC 5722";
     ReassemblyDuplicate, "reassembly-duplicate", Network, "DUP_FRAG", "", "The same fragment came twice.", "RFC 791 3.2";
+    ReassemblyEcn, "reassembly-ecn", Network, "", "IpReasmFails", "Some fragments are ECN-capable and some are not.", "RFC 3168 5.3";
     ReassemblyMemory, "reassembly-memory", Network, "FRAG_TOO_FAR", "IpReasmFails", "The memory for incomplete packets is used up.", "";
     Ip6Header, "ip6-header", Network, "IP_INHDR", "Ip6InHdrErrors", "The IPv6 header is malformed.", "RFC 8200 3";
     Ip6Extension, "ip6-extension", Network, "UNHANDLED_PROTO", "Ip6InHdrErrors", "An IPv6 extension header is malformed or refused.", "RFC 8200 4";

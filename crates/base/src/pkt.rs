@@ -52,6 +52,8 @@ pub enum ChecksumState {
 pub enum GsoKind {
     /// A TCP segment: cut into segments with consecutive sequence numbers.
     Tcp,
+    /// The same, but CWR stays on all of them: it is a bit of accurate ECN's counter (RFC 9768).
+    TcpAccurateEcn,
     /// Several UDP datagrams of equal length behind one header.
     Udp,
 }

@@ -9,6 +9,7 @@ use std::hash::Hash;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use netspace_base::{ChecksumState, Pkt, TimerId};
+use netspace_wire::ecn::{Ecn, EcnSeen};
 
 /// Memory that a waiting fragment takes besides its bytes.
 const OVERHEAD: usize = 768;
@@ -30,7 +31,9 @@ struct Queue {
     end: Option<u32>,
     bytes: u32,
     timer: TimerId,
-    tos: u8,
+    ecn: EcnSeen,
+    /// The first fragment's own.
+    ecn_first: Ecn,
 }
 
 /// What a fragment was good for.
@@ -44,15 +47,17 @@ pub(crate) enum Joined {
     Overlap(Vec<Box<Pkt>>, TimerId),
     /// The memory is used up.
     NoMemory(Box<Pkt>),
-    /// The packet is whole: its first fragment with the payload of all, how many there were besides it, ECN marks of all.
-    Whole { pkt: Box<Pkt>, others: u64, timer: TimerId, tos: u8 },
+    /// Some are ECN-capable, some are not: everything comes back (RFC 3168 §5.3).
+    MixedEcn(Vec<Box<Pkt>>, TimerId),
+    /// The packet is whole: its first fragment with the payload of all, how many there were besides it, and its ECN field.
+    Whole { pkt: Box<Pkt>, others: u64, timer: TimerId, ecn: Ecn },
 }
 
 /// A fragment on its way to its packet.
 pub(crate) struct Piece {
     pub(crate) offset: u32,
     pub(crate) more: bool,
-    pub(crate) tos: u8,
+    pub(crate) ecn: Ecn,
     /// Data = payload.
     pub(crate) pkt: Box<Pkt>,
 }
@@ -100,7 +105,8 @@ impl<K: Copy + Eq + Hash + Ord> Reassembly<K> {
             end: None,
             bytes: 0,
             timer: new_timer(),
-            tos: 0,
+            ecn: EcnSeen::default(),
+            ecn_first: Ecn::NotEct,
         });
         let (start, end) = (piece.offset, piece.offset + len);
         if queue.pieces.get(&start).is_some_and(|old| old.len() as u32 == len)
@@ -118,7 +124,10 @@ impl<K: Copy + Eq + Hash + Ord> Reassembly<K> {
             queue.end = Some(end);
         }
         queue.bytes += len;
-        queue.tos |= piece.tos & 3;
+        queue.ecn.add(piece.ecn);
+        if start == 0 {
+            queue.ecn_first = piece.ecn;
+        }
         queue.pieces.insert(start, piece.pkt);
         let whole = queue.end == Some(queue.bytes);
         self.memory += cost;
@@ -128,7 +137,8 @@ impl<K: Copy + Eq + Hash + Ord> Reassembly<K> {
 
     fn take_whole(&mut self, key: &K) -> Joined {
         let Some(queue) = self.queues.get(key) else { return Joined::Waiting };
-        let (timer, tos) = (queue.timer, queue.tos);
+        let (timer, ecn) = (queue.timer, queue.ecn.joined(queue.ecn_first));
+        let Some(ecn) = ecn else { return Joined::MixedEcn(self.remove(key), timer) };
         let mut pieces = self.remove(key).into_iter();
         let Some(mut pkt) = pieces.next() else { return Joined::Waiting };
         let mut others = 0;
@@ -139,7 +149,7 @@ impl<K: Copy + Eq + Hash + Ord> Reassembly<K> {
             }
             pkt.checksum = weakest(pkt.checksum, piece.checksum);
         }
-        Joined::Whole { pkt, others, timer, tos }
+        Joined::Whole { pkt, others, timer, ecn }
     }
 
     /// Takes a packet's fragments out, by offset.

@@ -3,6 +3,7 @@
 use netspace_base::Duration;
 
 use crate::cc::CongestionKind;
+use crate::ecn::EcnPolicy;
 use crate::rtt::RtoBounds;
 
 /// The size of a buffer: it starts at `start` bytes and grows by need up to `max`. Equal values fix it.
@@ -67,6 +68,14 @@ pub struct Config {
     pub dsack: bool,
     /// Offer window scaling (`net.ipv4.tcp_window_scaling`).
     pub window_scaling: bool,
+    /// Explicit congestion notification: what is asked for and granted (`net.ipv4.tcp_ecn`).
+    pub ecn: EcnPolicy,
+    /// A SYN that is sent again asks for less of it (`net.ipv4.tcp_ecn_fallback`).
+    pub ecn_fallback: bool,
+    /// Byte counters of accurate notification: 0 never, 1 when marks come, 2 also in between (`net.ipv4.tcp_ecn_option`).
+    pub ecn_option: u8,
+    /// How often a round trip, at most, counters are told that only grew as usual (`net.ipv4.tcp_ecn_option_beacon`).
+    pub ecn_option_beacon: u8,
     /// Keepalive probes are sent (`SO_KEEPALIVE`).
     pub keepalive: bool,
     /// How they are sent.
@@ -131,6 +140,10 @@ impl Default for Config {
             sack: true,
             dsack: true,
             window_scaling: true,
+            ecn: EcnPolicy::default(),
+            ecn_fallback: true,
+            ecn_option: 2,
+            ecn_option_beacon: 3,
             keepalive: false,
             keepalive_times: Keepalive::default(),
             rto_initial: Duration::from_secs(1),

@@ -9,7 +9,9 @@ use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use crate::cc::CongestionKind;
 use crate::config::{BufferSize, Config, Keepalive};
+use crate::ecn::{EcnKind, EcnState};
 use crate::event::Events;
+use crate::mib::{Mib, Mibs};
 use crate::receive::{Owed, Receiver};
 use crate::segment::Segment;
 use crate::send::Sender;
@@ -18,6 +20,8 @@ use crate::state::{Event, State, TcpError};
 use crate::timer::{Resend, Timers};
 use crate::urgent::Urgent;
 
+/// Bytes of the option that tells ECN byte counters, padded.
+const ACC_ECN_OPTION_LEN: u8 = 12;
 /// Answers that wait to be sent, besides ACKs: a bound, not a goal.
 const REPLIES_MAX: usize = 4;
 /// A challenge ACK, or one for a segment out of the window, at most once in this time (RFC 5961 §7; Linux's
@@ -105,6 +109,8 @@ pub struct Connection {
     pub(crate) heard_at: Instant,
     pub(crate) challenge_at: Option<Instant>,
     pub(crate) urgent: Option<Box<Urgent>>,
+    pub(crate) ecn: EcnState,
+    pub(crate) mibs: Mibs,
     pub(crate) counts: Counts,
 }
 
@@ -311,6 +317,11 @@ impl Connection {
         self.events.pop()
     }
 
+    /// What it has counted since the last call, for the namespace's counters.
+    pub fn take_mibs(&mut self) -> Vec<(Mib, u32)> {
+        self.mibs.take()
+    }
+
     /// When [`Connection::on_timeout`] must be called.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
@@ -494,6 +505,26 @@ impl Connection {
             window: self.recv.advertise(&self.config),
             options,
             ..Segment::default()
+        }
+    }
+
+    /// The segment says what ECN has to say; `len` bytes of payload, new or not.
+    pub(crate) fn add_ecn(&mut self, now: Instant, segment: &mut Segment, len: u32, new_data: bool) {
+        if self.ecn.kind == EcnKind::None {
+            return;
+        }
+        segment.ecn = self.ecn.codepoint(new_data && len > 0);
+        segment.flags |= self.ecn.ack_flags(len == 0);
+        if self.ecn.kind == EcnKind::Accurate {
+            segment.accurate_ecn = true;
+            let round_trip = self.send.rtt.srtt().unwrap_or_default();
+            let interval = round_trip / u32::from(self.config.ecn_option_beacon.max(1));
+            if len + u32::from(ACC_ECN_OPTION_LEN) <= self.data_mss() {
+                segment.options.acc_ecn = self.ecn.option(now, interval, &self.config);
+            }
+        } else if new_data && len > 0 && std::mem::take(&mut self.send.cwr_due) {
+            // RFC 3168 §6.1.2: once for each reduction, on the first new data after it.
+            segment.flags |= TcpFlags::CWR;
         }
     }
 

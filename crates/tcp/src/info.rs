@@ -3,6 +3,7 @@
 use netspace_base::{Duration, Instant};
 
 use crate::connection::{Connection, Flags};
+use crate::ecn::EcnKind;
 
 /// A connection in numbers: `struct tcp_info`'s fields in its units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,7 +18,7 @@ pub struct TcpInfo {
     pub probes: u8,
     /// RTO backoff.
     pub backoff: u8,
-    /// `TCPI_OPT_*` bits: 1 timestamps, 2 SACK, 4 window scaling.
+    /// `TCPI_OPT_*` bits: 1 timestamps, 2 SACK, 4 window scaling, 8 ECN agreed on, 16 ECN-capable packets seen.
     pub options: u8,
     /// The peer's window scale.
     pub snd_wscale: u8,
@@ -93,6 +94,14 @@ pub struct TcpInfo {
     pub snd_wnd: u32,
     /// Our window.
     pub rcv_wnd: u32,
+    /// Segments that arrived with a congestion mark, as far as the peer tells.
+    pub delivered_ce: u32,
+    /// Accurate ECN: marked packets received.
+    pub received_ce: u32,
+    /// Accurate ECN: bytes that arrived as ECT(1), ECT(0), CE, as the peer tells.
+    pub delivered_ecn_bytes: [u32; 3],
+    /// Accurate ECN: bytes received as ECT(1), ECT(0), CE.
+    pub received_ecn_bytes: [u32; 3],
 }
 
 impl Connection {
@@ -114,7 +123,11 @@ impl Connection {
             retransmits: self.retries,
             probes: self.probes,
             backoff: send.rtt.backoff,
-            options: flag(Flags::TIMESTAMPS, 1) | (u8::from(send.sack) * 2) | flag(Flags::SCALING, 4),
+            options: flag(Flags::TIMESTAMPS, 1)
+                | (u8::from(send.sack) * 2)
+                | flag(Flags::SCALING, 4)
+                | (u8::from(self.ecn.kind != EcnKind::None) * 8)
+                | (u8::from(self.ecn.seen) * 16),
             snd_wscale: send.scale,
             rcv_wscale: recv.scale,
             rto: send.rtt.rto(&self.config.rto_bounds()),
@@ -152,6 +165,10 @@ impl Connection {
             bytes_retrans: send.bytes_resent,
             snd_wnd: send.wnd,
             rcv_wnd: recv.window(),
+            delivered_ce: send.delivered_ce,
+            received_ce: self.ecn.accurate.as_ref().map_or(0, |accurate| accurate.received_ce),
+            delivered_ecn_bytes: self.ecn.bytes(|accurate| &accurate.delivered_bytes),
+            received_ecn_bytes: self.ecn.bytes(|accurate| &accurate.received_bytes),
         }
     }
 }

@@ -17,15 +17,18 @@
 //! | `cc/` | congestion control |
 //! | `rtt`, `timer`, `timeout` | times |
 //! | `syn_received`, `time_wait` | the states of which there are many, small |
+//! | `ecn` | explicit congestion notification, classic and accurate |
 //! | `urgent`, `error`, `info` | the rest |
 #![forbid(unsafe_code)]
 
 mod cc;
 mod config;
 mod connection;
+mod ecn;
 mod error;
 mod event;
 mod info;
+mod mib;
 mod open;
 mod queue;
 mod receive;
@@ -43,7 +46,9 @@ mod urgent;
 pub use cc::CongestionKind;
 pub use config::{BufferSize, Config, Keepalive};
 pub use connection::{Connection, SendFlags};
+pub use ecn::{EcnKind, EcnPolicy};
 pub use info::TcpInfo;
+pub use mib::Mib;
 pub use segment::Segment;
 pub use state::{Event, IcmpError, State, TcpError};
 pub use syn_received::{SynReceived, SynVerdict};

@@ -7,7 +7,9 @@ use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use crate::config::Config;
 use crate::connection::{Connection, Counts, Flags};
+use crate::ecn::EcnState;
 use crate::event::Events;
+use crate::mib::Mibs;
 use crate::receive::{Owed, Receiver, reasons};
 use crate::segment::Segment;
 use crate::send::Sender;
@@ -36,6 +38,7 @@ impl Connection {
         connection.flags.insert(Flags::SYN_DUE);
         connection.heard_at = now;
         connection.take_syn(now, syn);
+        connection.ecn.on_syn(&connection.config, syn);
         connection.arm_syn_timer(now);
         connection
     }
@@ -68,6 +71,8 @@ impl Connection {
             heard_at: Instant::ZERO,
             challenge_at: None,
             urgent: None,
+            ecn: EcnState::default(),
+            mibs: Mibs::default(),
             counts: Counts::default(),
             config,
         }
@@ -126,9 +131,12 @@ impl Connection {
             ..Segment::default()
         };
         if answers {
-            syn.flags |= TcpFlags::ACK;
+            syn.flags |= TcpFlags::ACK | self.ecn.syn_ack_flags(self.retries);
+            syn.options.acc_ecn = self.ecn.syn_ack_option(&self.config, self.retries);
             syn.ack = seq::wire(self.recv.nxt);
             self.recv.on_ack_sent();
+        } else {
+            syn.flags |= EcnState::syn_flags(&self.config, self.retries);
         }
         syn
     }
@@ -169,10 +177,12 @@ impl Connection {
         self.take_syn(now, &segment);
         if !flags.contains(TcpFlags::ACK) {
             // Simultaneous open (RFC 9293 §3.5): our SYN-ACK carries the same number as our SYN.
+            self.ecn.on_syn(&self.config, &segment);
             self.set_state(now, State::SynReceived);
             self.flags.insert(Flags::SYN_DUE);
             return Ok(());
         }
+        self.ecn.on_syn_ack(EcnState::syn_flags(&self.config, self.retries), &segment);
         self.establish(now, ack, &segment);
         self.recv.owed = Owed::Now;
         if !segment.payload.is_empty() || flags.contains(TcpFlags::FIN) {

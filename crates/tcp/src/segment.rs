@@ -1,6 +1,7 @@
 //! A segment as the endpoint sees it: without ports and checksum, which its owner adds and checks.
 
 use bytes::Bytes;
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 use smallvec::SmallVec;
 
@@ -24,6 +25,10 @@ pub struct Segment {
     pub payload: SmallVec<[Bytes; 2]>,
     /// Payload bytes of each piece, if the payload is longer than one piece may be.
     pub gso_size: Option<u16>,
+    /// The ECN field of its packet.
+    pub ecn: Ecn,
+    /// CWR is a bit of a counter and stays on every piece, as on the first (RFC 9768).
+    pub accurate_ecn: bool,
 }
 
 impl Segment {

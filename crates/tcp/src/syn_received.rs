@@ -7,6 +7,7 @@
 //! ```
 
 use netspace_base::{DropReason, Duration, Instant};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub struct SynReceived {
     peer_scale: Option<u8>,
     peer_timestamp: Option<u32>,
     peer_sack: bool,
+    peer_flags: TcpFlags,
+    peer_ecn: Ecn,
     path_mss: u16,
     retries: u8,
     timestamp_offset: u32,
@@ -58,6 +61,8 @@ impl SynReceived {
             peer_scale: options.window_scale,
             peer_timestamp: options.timestamps.map(|(value, _)| value),
             peer_sack: options.sack_permitted,
+            peer_flags: syn.flags,
+            peer_ecn: syn.ecn,
             path_mss,
             retries: 0,
             timestamp_offset: config.timestamp_offset,
@@ -141,7 +146,8 @@ impl SynReceived {
     fn connection(&self, config: &Config, now: Instant) -> Connection {
         let syn = Segment {
             seq: self.peer_iss,
-            flags: TcpFlags::SYN,
+            flags: self.peer_flags,
+            ecn: self.peer_ecn,
             window: self.peer_window,
             options: TcpOptions {
                 mss: self.peer_mss,
@@ -153,7 +159,9 @@ impl SynReceived {
             ..Segment::default()
         };
         let config = Config { timestamp_offset: self.timestamp_offset, ..config.clone() };
-        Connection::accept(config, now, self.iss, &syn, self.path_mss)
+        let mut connection = Connection::accept(config, now, self.iss, &syn, self.path_mss);
+        connection.retries = self.retries;
+        connection
     }
 
     fn ack(&self, config: &Config, now: Instant) -> Segment {

@@ -6,7 +6,8 @@ mod common;
 use bytes::Bytes;
 use common::{Link, Pair, Side};
 use netspace_base::{Duration, Rng, Seed};
-use netspace_tcp::{BufferSize, Config, CongestionKind, Segment, SendFlags};
+use netspace_tcp::{BufferSize, Config, CongestionKind, EcnPolicy, Segment, SendFlags};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 fn near(rng: &mut Rng, base: SeqNum) -> SeqNum {
@@ -62,6 +63,8 @@ fn random_segment(rng: &mut Rng, seq: SeqNum, ack: SeqNum, clock: u32) -> Segmen
                 .collect()
         },
         gso_size: (len > 1_448).then_some(1_448),
+        ecn: Ecn::of(rng.u32() as u8),
+        accurate_ecn: false,
     }
 }
 
@@ -70,6 +73,7 @@ fn config(rng: &mut Rng) -> Config {
         sack: rng.below(4) > 0,
         timestamps: rng.below(4) > 0,
         window_scaling: rng.below(4) > 0,
+        ecn: EcnPolicy::of_sysctl(rng.below(6) as u32),
         nodelay: rng.below(2) == 0,
         gso: rng.below(3) > 0,
         keepalive: rng.below(3) == 0,

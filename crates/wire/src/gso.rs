@@ -19,7 +19,8 @@ use crate::{checksum, ipv4, protocol, u16_at, u32_at, udp};
 
 /// Cuts a GSO packet into frames, first to last. A packet that is not marked for it, or is no TCP or UDP packet, comes back
 /// whole. Lengths, IPv4 identifications and TCP sequence numbers go on from frame to frame; FIN and PSH stay on the last
-/// frame only, CWR on the first; checksums are left [`ChecksumState::Partial`], each with its own pseudo-header sum.
+/// frame only, CWR on the first (but see
+/// [`GsoKind::TcpAccurateEcn`]); checksums are left [`ChecksumState::Partial`], each with its own pseudo-header sum.
 #[must_use]
 pub fn cut(pkt: Box<Pkt>) -> Vec<Box<Pkt>> {
     match Frames::new(pkt) {
@@ -43,7 +44,7 @@ pub fn frames_and_bytes(pkt: &Pkt) -> (usize, usize) {
 fn header_len(pkt: &Pkt, found: &Transport, kind: GsoKind) -> Option<usize> {
     let transport_len = match (kind, found.protocol) {
         (GsoKind::Udp, protocol::UDP) => udp::HEADER_LEN,
-        (GsoKind::Tcp, protocol::TCP) => {
+        (GsoKind::Tcp | GsoKind::TcpAccurateEcn, protocol::TCP) => {
             let len = usize::from(pkt.data().get(found.offset + 12)? >> 4) * 4;
             (len >= TCP_HEADER_LEN).then_some(len)?
         }
@@ -145,7 +146,7 @@ impl Frames {
         if !last {
             header[FLAGS_OFFSET] &= !((TcpFlags::FIN | TcpFlags::PSH).bits() as u8);
         }
-        if self.index > 0 {
+        if self.index > 0 && self.kind == GsoKind::Tcp {
             header[FLAGS_OFFSET] &= !(TcpFlags::CWR.bits() as u8);
         }
     }

@@ -128,6 +128,11 @@ pub fn decrement_hop_limit(header: &mut [u8]) -> u8 {
     header[HOP_LIMIT_OFFSET]
 }
 
+/// The traffic class of a header, if its first bytes are there.
+pub fn traffic_class(header: &[u8]) -> Option<u8> {
+    Some(header.first()? << 4 | header.get(1)? >> 4)
+}
+
 /// Changes the traffic class (ECN marks, for instance).
 pub fn set_traffic_class(header: &mut [u8], class: u8) {
     header[0] = header[0] & 0xf0 | class >> 4;

@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::WireError;
 pub use flags::TcpFlags;
-pub use options::{FastOpenCookie, MAX_WINDOW_SCALE, OPTIONS_MAX, TcpOptions};
+pub use options::{AccEcnOption, FastOpenCookie, MAX_WINDOW_SCALE, OPTIONS_MAX, TcpOptions};
 pub use seq::SeqNum;
 
 /// Bytes of a TCP header without options.

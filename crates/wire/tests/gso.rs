@@ -16,7 +16,7 @@ fn big(v6: bool, with_ethernet: bool, kind: GsoKind) -> Box<Pkt> {
     pkt.gso = Some(Gso { size: 1448, kind });
     pkt.mark = 9;
     let proto = match kind {
-        GsoKind::Tcp => {
+        GsoKind::Tcp | GsoKind::TcpAccurateEcn => {
             tcp(&mut pkt, ALL);
             protocol::TCP
         }
@@ -34,6 +34,17 @@ fn big(v6: bool, with_ethernet: bool, kind: GsoKind) -> Box<Pkt> {
         ethernet(&mut pkt);
     }
     pkt
+}
+
+#[test]
+fn the_counter_of_accurate_ecn_stays_on_every_frame() {
+    let cwr = |kind| {
+        let flags = |pkt: Box<Pkt>| TcpRepr::parse(&pkt.copy_range(34, 60)).unwrap().0.flags;
+        let frames = gso::cut(big(false, true, kind)).into_iter().map(flags);
+        frames.map(|flags| flags.contains(TcpFlags::CWR)).collect::<Vec<_>>()
+    };
+    assert_eq!(cwr(GsoKind::Tcp), [true, false, false]);
+    assert_eq!(cwr(GsoKind::TcpAccurateEcn), [true, true, true]);
 }
 
 #[test]

@@ -16,14 +16,17 @@ pub(crate) fn deliver(
     ip: &Ipv4Repr,
     arrival: &Arrival,
 ) -> Step {
+    let mut arrival = *arrival;
     if ip.is_fragment() {
         pkt = super::reassemble::reassemble(ns, t, pkt, ip)?;
+        // The whole may bear a mark that only one of its fragments had.
+        arrival.tos = pkt.network_header().get(1).copied().unwrap_or(ip.tos);
     }
     ns.snmp.inc(Counter::IpInDelivers);
     t.trace.at(t.now, ns.id, Point::Deliver, &pkt);
     match arrival.protocol {
-        protocol::ICMP => super::icmp::receive(ns, t, pkt, arrival),
-        protocol::IGMP => super::igmp::receive(ns, t, pkt, arrival),
-        _ => l4::deliver(ns, t, pkt, arrival),
+        protocol::ICMP => super::icmp::receive(ns, t, pkt, &arrival),
+        protocol::IGMP => super::igmp::receive(ns, t, pkt, &arrival),
+        _ => l4::deliver(ns, t, pkt, &arrival),
     }
 }

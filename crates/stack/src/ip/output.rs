@@ -32,11 +32,20 @@ pub(crate) fn output(
     super::fragment::fragment(ns, t, pkt, mtu, to)
 }
 
+/// How many packets this one becomes on the wire: a large segment counts as its pieces.
+pub(crate) fn wire_packets(pkt: &Pkt) -> u64 {
+    let Some(gso) = pkt.gso else { return 1 };
+    let headers = wire_len(pkt) - usize::from(gso.size);
+    pkt.len().saturating_sub(headers).div_ceil(usize::from(gso.size.max(1))).max(1) as u64
+}
+
 /// The length of the largest IP packet that this one becomes on the wire: a large segment's pieces count, not its whole.
 pub(crate) fn wire_len(pkt: &Pkt) -> usize {
     let Some(gso) = pkt.gso else { return pkt.len() };
     let transport = match gso.kind {
-        GsoKind::Tcp => pkt.transport_header().get(12).map_or(20, |offset| usize::from(offset >> 4) * 4),
+        GsoKind::Tcp | GsoKind::TcpAccurateEcn => {
+            pkt.transport_header().get(12).map_or(20, |offset| usize::from(offset >> 4) * 4)
+        }
         GsoKind::Udp => 8,
     };
     pkt.network_header_len() + transport + usize::from(gso.size)

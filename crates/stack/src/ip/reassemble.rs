@@ -1,6 +1,7 @@
 //! An IPv4 fragment joins its packet (RFC 791 §3.2, RFC 1122 §3.3.2).
 
 use netspace_base::{DropReason, Duration, Pkt, Point};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv4::Ipv4Repr;
 
 use super::state::FragKey4;
@@ -22,7 +23,8 @@ pub(crate) fn reassemble(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, ip: &Ipv4R
     let high_thresh = ns.sysctl.net4.ipfrag_high_thresh as usize;
     let deadline = t.now + Duration::from_secs(ns.sysctl.net4.ipfrag_time as u64);
     let timers = &mut ns.timers;
-    let piece = Piece { offset: u32::from(ip.fragment_offset), more: ip.more_fragments, tos: ip.tos, pkt };
+    let ecn = Ecn::of(ip.tos);
+    let piece = Piece { offset: u32::from(ip.fragment_offset), more: ip.more_fragments, ecn, pkt };
     let joined = ns.ip.reassembly.add(key, piece, high_thresh, || timers.set(deadline, TimerKey::Frag4(key)));
     match joined {
         Joined::Waiting => Err(Stop::Taken),
@@ -33,18 +35,22 @@ pub(crate) fn reassemble(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, ip: &Ipv4R
             ns.snmp.inc(Counter::IpExtReasmOverlaps);
             ns.drop_together(t, pieces, DropReason::ReassemblyOverlap)
         }
-        Joined::Whole { mut pkt, others, timer, tos } => {
+        Joined::MixedEcn(pieces, timer) => {
+            ns.timers.cancel(timer);
+            ns.drop_together(t, pieces, DropReason::ReassemblyEcn)
+        }
+        Joined::Whole { mut pkt, others, timer, ecn } => {
             ns.timers.cancel(timer);
             t.ledger.delivered += others;
             ns.snmp.inc(Counter::IpReasmOks);
-            rewrite_header(&mut pkt, tos);
+            rewrite_header(&mut pkt, ecn);
             Ok(pkt)
         }
     }
 }
 
-/// The whole packet's header: its length, no fragment, congestion marks of all fragments (RFC 3168 §5.3).
-fn rewrite_header(pkt: &mut Pkt, ecn: u8) {
+/// The whole packet's header: its length, no fragment, the ECN field that all fragments make (RFC 3168 §5.3).
+fn rewrite_header(pkt: &mut Pkt, ecn: Ecn) {
     let back = pkt.since_network_header();
     let payload = pkt.len();
     pkt.unpull(back);
@@ -52,9 +58,7 @@ fn rewrite_header(pkt: &mut Pkt, ecn: u8) {
         ip.fragment_offset = 0;
         ip.more_fragments = false;
         ip.total_len = (len + payload).min(0xffff) as u16;
-        if ecn == 3 && ip.tos & 3 != 0 {
-            ip.tos |= 3;
-        }
+        ip.tos = ecn.on(ip.tos);
         if ip.header_len() == len {
             ip.emit(&mut pkt.data_mut()[..len]);
         }

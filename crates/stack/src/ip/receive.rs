@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
 use netspace_wire::WireError;
+use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Repr};
 
 use super::route::{Refusal, route_in_cached};
@@ -33,7 +34,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if pkt.gso.is_some() {
         mark_transport(&mut pkt, header_len);
     }
-    count_ecn(ns, ip.tos);
+    count_ecn(ns, &pkt, Ecn::of(ip.tos));
     if ip.options.source_route_pending() && !accepts_source_route(ns, &pkt) {
         return Err(Stop::Drop(pkt, DropReason::IpOptions));
     }
@@ -93,14 +94,15 @@ pub(crate) fn mark_transport(pkt: &mut Pkt, header_len: usize) {
     }
 }
 
-/// ECN bits of what comes in (RFC 3168 §5).
-fn count_ecn(ns: &mut Netns, tos: u8) {
-    ns.snmp.inc(match tos & 3 {
-        0 => Counter::IpExtInNoEctPkts,
-        1 => Counter::IpExtInEct1Pkts,
-        2 => Counter::IpExtInEct0Pkts,
-        _ => Counter::IpExtInCePkts,
-    });
+/// ECN bits of what comes in (RFC 3168 §5), by packets as on the wire.
+fn count_ecn(ns: &mut Netns, pkt: &Pkt, ecn: Ecn) {
+    let counter = match ecn {
+        Ecn::NotEct => Counter::IpExtInNoEctPkts,
+        Ecn::Ect1 => Counter::IpExtInEct1Pkts,
+        Ecn::Ect0 => Counter::IpExtInEct0Pkts,
+        Ecn::Ce => Counter::IpExtInCePkts,
+    };
+    ns.snmp.add(counter, crate::ip::output::wire_packets(pkt));
 }
 
 /// For this host: what the transport is told, then reassembly and delivery.

@@ -30,6 +30,8 @@ pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6
         }
     }
     let Ok(chain) = upper else { return Err(Stop::Drop(pkt, DropReason::Ip6Extension)) };
+    // A reassembled packet may bear a mark that only one of its fragments had.
+    let traffic_class = netspace_wire::ipv6::traffic_class(pkt.network_header()).unwrap_or(ip.traffic_class);
     ns.snmp.inc(Counter::Ip6InDelivers);
     t.trace.at(t.now, ns.id, Point::Deliver, &pkt);
     let arrival = Arrival {
@@ -38,7 +40,7 @@ pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6
         local: IpAddr::V6(local_address(ns, &pkt, ip, cast)),
         protocol: chain.protocol,
         ttl: ip.hop_limit,
-        tos: ip.traffic_class,
+        tos: traffic_class,
         dev: pkt.dev,
         cast,
     };

@@ -1,6 +1,7 @@
 //! An IPv6 fragment joins its packet (RFC 8200 §4.5, RFC 5722).
 
 use netspace_base::{DropReason, Duration, Pkt, Point};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv6::ext::{Chain, FragmentRepr};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 
@@ -41,7 +42,8 @@ pub(crate) fn reassemble(
     let high_thresh = ns.sysctl.net6.ip6frag_high_thresh as usize;
     let deadline = t.now + Duration::from_secs(ns.sysctl.net6.ip6frag_time as u64);
     let timers = &mut ns.timers;
-    let piece = Piece { offset: u32::from(fragment.offset), more: fragment.more, tos: ip.traffic_class, pkt };
+    let ecn = Ecn::of(ip.traffic_class);
+    let piece = Piece { offset: u32::from(fragment.offset), more: fragment.more, ecn, pkt };
     let joined =
         ns.ip6.reassembly.add(key, piece, high_thresh, || timers.set(deadline, TimerKey::Frag6(key)));
     match joined {
@@ -52,11 +54,15 @@ pub(crate) fn reassemble(
             ns.timers.cancel(timer);
             ns.drop_together(t, pieces, DropReason::ReassemblyOverlap)
         }
-        Joined::Whole { pkt, others, timer, tos } => {
+        Joined::MixedEcn(pieces, timer) => {
+            ns.timers.cancel(timer);
+            ns.drop_together(t, pieces, DropReason::ReassemblyEcn)
+        }
+        Joined::Whole { pkt, others, timer, ecn } => {
             ns.timers.cancel(timer);
             t.ledger.delivered += others;
             ns.snmp.inc(Counter::Ip6ReasmOks);
-            match rebuild(&pkt, tos) {
+            match rebuild(&pkt, ecn) {
                 Some(whole) => Ok(whole),
                 None => Err(Stop::Drop(pkt, DropReason::Ip6Extension)),
             }
@@ -65,7 +71,7 @@ pub(crate) fn reassemble(
 }
 
 /// The whole packet: the first fragment's headers without the fragment header, then all payload.
-fn rebuild(first: &Pkt, ecn: u8) -> Option<Box<Pkt>> {
+fn rebuild(first: &Pkt, ecn: Ecn) -> Option<Box<Pkt>> {
     let chain = Chain::parse(first.network_header()).ok()?;
     let (fragment, _) = chain.fragment?;
     let head_len = chain.unfragmentable_len;
@@ -74,9 +80,7 @@ fn rebuild(first: &Pkt, ecn: u8) -> Option<Box<Pkt>> {
     let payload_len = u16::try_from(head_len - HEADER_LEN + first.len()).ok()?;
     head[4..6].copy_from_slice(&payload_len.to_be_bytes());
     let (ip, _) = Ipv6Repr::parse(&head).ok()?;
-    if ecn == 3 && ip.traffic_class & 3 != 0 {
-        netspace_wire::ipv6::set_traffic_class(&mut head, ip.traffic_class | 3);
-    }
+    netspace_wire::ipv6::set_traffic_class(&mut head, ecn.on(ip.traffic_class));
     let mut out = Pkt::new(first.id);
     (out.dev, out.protocol, out.pkt_type) = (first.dev, first.protocol, first.pkt_type);
     (out.mark, out.hash, out.traced) = (first.mark, first.hash, first.traced);

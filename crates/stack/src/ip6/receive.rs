@@ -1,6 +1,7 @@
 //! An IPv6 packet comes in: its header is checked, its way decided.
 
 use netspace_base::{Detail, DropReason, Pkt, PktType, Point};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 use netspace_wire::protocol;
 
@@ -33,7 +34,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if pkt.gso.is_some() {
         crate::ip::receive::mark_transport(&mut pkt, HEADER_LEN);
     }
-    count_ecn(ns, ip.traffic_class);
+    count_ecn(ns, &pkt, Ecn::of(ip.traffic_class));
     // RFC 4443 and Linux: a unicast packet must not have come in a group's frame where that is asked for.
     let group_frame = matches!(pkt.pkt_type, PktType::Multicast | PktType::Broadcast);
     if group_frame && !ip.dst.is_multicast() && drops_unicast_in_group_frames(ns, &pkt) {
@@ -66,12 +67,13 @@ fn drops_unicast_in_group_frames(ns: &Netns, pkt: &Pkt) -> bool {
         || ns.dev.get(pkt.dev).is_some_and(|d| d.conf.v6.drop_unicast_in_l2_multicast != 0)
 }
 
-/// ECN bits of what comes in (RFC 3168 §5).
-fn count_ecn(ns: &mut Netns, class: u8) {
-    ns.snmp.inc(match class & 3 {
-        0 => Counter::Ip6InNoEctPkts,
-        1 => Counter::Ip6InEct1Pkts,
-        2 => Counter::Ip6InEct0Pkts,
-        _ => Counter::Ip6InCePkts,
-    });
+/// ECN bits of what comes in (RFC 3168 §5), by packets as on the wire.
+fn count_ecn(ns: &mut Netns, pkt: &Pkt, ecn: Ecn) {
+    let counter = match ecn {
+        Ecn::NotEct => Counter::Ip6InNoEctPkts,
+        Ecn::Ect1 => Counter::Ip6InEct1Pkts,
+        Ecn::Ect0 => Counter::Ip6InEct0Pkts,
+        Ecn::Ce => Counter::Ip6InCePkts,
+    };
+    ns.snmp.add(counter, crate::ip::output::wire_packets(pkt));
 }

@@ -174,7 +174,10 @@ sysctls! {
     tcp_window_scaling: u32 = 1, "ipv4.tcp_window_scaling", 0..=1, "Window scale option (RFC 7323).";
     tcp_sack: u32 = 1, "ipv4.tcp_sack", 0..=1, "Selective acknowledgements (RFC 2018).";
     tcp_dsack: u32 = 1, "ipv4.tcp_dsack", 0..=1, "Duplicate SACK (RFC 2883).";
-    tcp_ecn: u32 = 2, "ipv4.tcp_ecn", 0..=5, "ECN: 0 off, 1 asked for, 2 when the peer asks.";
+    tcp_ecn: u32 = 2, "ipv4.tcp_ecn", 0..=5, "ECN: 0 off, 1 asked for, 2 when the peer asks; 3, 4, 5: accurate ECN when the peer asks, and we ask for accurate, classic, none.";
+    tcp_ecn_fallback: u32 = 1, "ipv4.tcp_ecn_fallback", 0..=1, "Whether a SYN that is sent again asks for less ECN.";
+    tcp_ecn_option: u32 = 2, "ipv4.tcp_ecn_option", 0..=2, "Byte counters of accurate ECN: 0 never, 1 when marks come, 2 also in between.";
+    tcp_ecn_option_beacon: u32 = 3, "ipv4.tcp_ecn_option_beacon", 0..=3, "How often a round trip byte counters are told.";
     tcp_recovery: u32 = 1, "ipv4.tcp_recovery", 0..=7, "RACK loss detection (RFC 8985).";
     tcp_early_retrans: u32 = 3, "ipv4.tcp_early_retrans", 0..=4, "Tail loss probes (RFC 8985).";
     tcp_frto: u32 = 2, "ipv4.tcp_frto", 0..=2, "F-RTO (RFC 5682).";

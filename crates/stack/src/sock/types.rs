@@ -320,6 +320,14 @@ pub struct TcpInfo {
     pub snd_wnd: u32,
     /// Our window.
     pub rcv_wnd: u32,
+    /// Segments that arrived with a congestion mark, as far as the peer tells.
+    pub delivered_ce: u32,
+    /// Accurate ECN: marked packets received.
+    pub received_ce: u32,
+    /// Accurate ECN: bytes that arrived as ECT(1), ECT(0), CE, as the peer tells.
+    pub delivered_ecn_bytes: [u32; 3],
+    /// Accurate ECN: bytes received as ECT(1), ECT(0), CE.
+    pub received_ecn_bytes: [u32; 3],
 }
 
 /// A multicast group to join or leave: device (or the one a route chooses) and, for IPv4's old form, its address.

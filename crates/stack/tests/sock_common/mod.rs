@@ -150,6 +150,11 @@ impl Net {
         result
     }
 
+    /// Sets a sysctl of a host; names without `net.`.
+    pub fn sysctl(&mut self, n: usize, name: &str, value: &str) {
+        self.call(n, |ns, t| ns.set_sysctl(t, name, value)).unwrap();
+    }
+
     // ---- Programs' calls ----
 
     pub fn socket(&mut self, n: usize, family: Family, ty: SockType) -> SockId {

@@ -5,6 +5,7 @@ use netspace_wire::tcp::TcpFlags;
 
 use super::reasons;
 use crate::connection::{Connection, Flags};
+use crate::mib::Mib;
 use crate::segment::Segment;
 use crate::send::AckInput;
 use crate::seq;
@@ -24,6 +25,9 @@ impl Connection {
                 return Err(reasons::bad_ack());
             }
             self.establish(now, ack, segment);
+            if !self.flags.contains(Flags::ACTIVE) {
+                self.ecn.on_first_ack(segment);
+            }
         }
         // RFC 5961 §5.2: neither for what was never sent, nor older than the largest window.
         if ack > self.send.nxt || ack + u64::from(self.send.wnd_max) < self.send.una {
@@ -45,12 +49,14 @@ impl Connection {
         }
         let input = AckInput {
             now,
+            segment,
             ack: ack.max(self.send.una),
             sack: &segment.options.sack,
             echo: segment.options.timestamps.map(|(_, echo)| echo).zip(self.echo_age(now, segment)),
             bare: !window_changed && ack == self.send.una && segment.sequence_len() == 0,
         };
-        let summary = self.send.on_ack(&input, &self.config);
+        let summary = self.send.on_ack(&input, &mut self.ecn, &self.config);
+        self.mibs.add(Mib::DeliveredCe, summary.ce.marked);
         if summary.acked > 0 {
             self.retries = 0;
             self.stalled_at = None;

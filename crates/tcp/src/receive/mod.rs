@@ -16,6 +16,7 @@ use netspace_wire::tcp::TcpFlags;
 pub(crate) use receiver::{Owed, Receiver};
 
 use crate::connection::Connection;
+use crate::ecn::Urgency;
 use crate::segment::Segment;
 use crate::state::{State, TcpError};
 
@@ -75,6 +76,7 @@ impl Connection {
         // Third, security and compartment: not looked at (RFC 9293 Appendix A.1).
         self.step_syn(now, segment)?;
         self.heard_at = now;
+        self.note_ecn(segment);
         self.step_ack(now, segment)?;
         if segment.flags.contains(TcpFlags::URG) && self.state.can_receive() {
             self.note_urgent(segment);
@@ -82,6 +84,18 @@ impl Connection {
         self.step_text(now, segment)?;
         self.step_fin(now, segment);
         Ok(())
+    }
+
+    /// RFC 3168 §6.1.3, RFC 9768 §3.2.2: a mark is told to the peer, the first ones at once.
+    fn note_ecn(&mut self, segment: &Segment) {
+        let pieces = segment.pieces(self.recv.mss as usize);
+        let quick = match self.ecn.receive(segment, pieces) {
+            Urgency::Usual => return,
+            Urgency::Now => 0,
+            Urgency::Quick(segments) => segments,
+        };
+        self.recv.quick = self.recv.quick.max(quick);
+        self.recv.owed = Owed::Now;
     }
 
     /// Second step: a reset with exactly the next number ends the connection; one elsewhere in the window is

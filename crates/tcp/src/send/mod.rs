@@ -17,8 +17,10 @@ use netspace_wire::tcp::SeqNum;
 
 use crate::cc::{Acked, Congestion};
 use crate::config::Config;
+use crate::ecn::{EcnKind, EcnState, Feedback};
 use crate::queue::ByteQueue;
 use crate::rtt::RttEstimator;
+use crate::segment::Segment;
 use crate::seq;
 use rack::Rack;
 pub(crate) use recovery::Phase;
@@ -61,6 +63,8 @@ pub(crate) struct AckSummary {
     newly_lost: u32,
     /// It is a duplicate ACK (RFC 5681 §2).
     duplicate: bool,
+    /// What it tells of congestion marks; `marked` in packets.
+    pub(crate) ce: Feedback,
 }
 
 impl AckSummary {
@@ -84,6 +88,7 @@ impl AckSummary {
 #[derive(Debug)]
 pub(crate) struct AckInput<'a> {
     pub(crate) now: Instant,
+    pub(crate) segment: &'a Segment,
     pub(crate) ack: u64,
     pub(crate) sack: &'a [(SeqNum, SeqNum)],
     /// The echoed timestamp and how long ago it was, if timestamps are in use.
@@ -144,6 +149,10 @@ pub(crate) struct Sender {
     delivered: u64,
     delivered_at: Instant,
     pub(crate) rate: u64,
+    /// The window has fallen and the peer is to be told (CWR, RFC 3168 §6.1.2).
+    pub(crate) cwr_due: bool,
+    /// Packets that arrived with a congestion mark, as far as the peer tells.
+    pub(crate) delivered_ce: u32,
     /// From when the retransmission timeout counts.
     pub(crate) rto_from: Instant,
     /// When data was last sent.
@@ -189,6 +198,8 @@ impl Sender {
             delivered: 0,
             delivered_at: Instant::ZERO,
             rate: 0,
+            cwr_due: false,
+            delivered_ce: 0,
             rto_from: Instant::ZERO,
             last_sent_at: Instant::ZERO,
             bytes_acked: 0,
@@ -292,7 +303,7 @@ impl Sender {
     }
 
     /// Takes in an acknowledgement that is within bounds (una ≤ ack ≤ nxt).
-    pub(crate) fn on_ack(&mut self, input: &AckInput<'_>, config: &Config) -> AckSummary {
+    pub(crate) fn on_ack(&mut self, input: &AckInput<'_>, ecn: &mut EcnState, config: &Config) -> AckSummary {
         let mut summary = AckSummary { echo: input.echo.map(|(echo, _)| echo), ..AckSummary::default() };
         let outstanding = self.in_flight() > 0;
         let prior_flight = self.pipe();
@@ -311,11 +322,26 @@ impl Sender {
         }
         let rtt = self.take_rtt(input, &summary, config);
         self.take_rate(input.now, &summary);
+        self.take_marks(input, ecn, &mut summary);
         self.end_tail_probe(&summary);
         self.detect_losses(input.now, &mut summary);
         self.advance_phase(input.now, &mut summary);
         self.grow_window(input.now, prior_flight, rtt, &summary);
         summary
+    }
+
+    /// Congestion marks: the classic echo counts whatever came; the counter of the accurate kind only on ACKs that make
+    /// progress, because others may have been overtaken.
+    fn take_marks(&mut self, input: &AckInput<'_>, ecn: &mut EcnState, summary: &mut AckSummary) {
+        if ecn.kind == EcnKind::None || (ecn.kind == EcnKind::Accurate && summary.delivered == 0) {
+            return;
+        }
+        let packets = summary.delivered.div_ceil(self.mss);
+        summary.ce = ecn.feedback(input.segment, packets, self.mss);
+        if ecn.kind == EcnKind::Classic && summary.ce.congestion {
+            summary.ce.marked = packets;
+        }
+        self.delivered_ce = self.delivered_ce.wrapping_add(summary.ce.marked);
     }
 
     /// RFC 2018 §5; the first block may report a duplicate (RFC 2883 §4).

@@ -53,6 +53,8 @@ pub(crate) struct Recovery {
     /// Rate reduction: bytes delivered and sent since recovery began.
     prr_delivered: u32,
     prr_sent: u32,
+    /// ECN told of congestion since: the reduction was right whatever else it was.
+    marked: bool,
     /// The timeout may have been spurious: no doubt has come up yet (F-RTO).
     frto: bool,
 }
@@ -81,8 +83,12 @@ impl Sender {
     /// Moves the phase on after an ACK or after losses were found.
     pub(super) fn advance_phase(&mut self, now: Instant, summary: &mut AckSummary) {
         self.take_dsack(summary);
+        self.recovery.marked |= summary.ce.congestion;
         let holds = matches!(self.recovery.phase, Phase::Cwr | Phase::Recovery | Phase::Loss);
-        if holds && self.una >= self.recovery.end {
+        // What ends a reduction must have been sent after it, or CWR could be told too early (RFC 3168 §6.1.2).
+        let over = self.una > self.recovery.end
+            || (self.una == self.recovery.end && self.recovery.phase != Phase::Cwr);
+        if holds && over {
             self.end_recovery(summary);
         }
         match self.recovery.phase {
@@ -91,6 +97,10 @@ impl Sender {
             Phase::Open | Phase::Disorder | Phase::Cwr => {
                 if self.board.lost > 0 {
                     self.enter_recovery(now, summary);
+                } else if summary.ce.congestion && self.recovery.phase != Phase::Cwr {
+                    self.enter_cwr();
+                    self.recovery.marked = true;
+                    self.reduce_rate(summary);
                 } else if self.recovery.phase == Phase::Cwr {
                     self.reduce_rate(summary);
                 } else {
@@ -112,6 +122,7 @@ impl Sender {
     fn enter_recovery(&mut self, _now: Instant, summary: &AckSummary) {
         if self.recovery.phase != Phase::Cwr {
             self.remember_windows();
+            self.recovery.marked = summary.ce.congestion;
             self.begin_reduction();
         }
         self.recovery.end = self.nxt;
@@ -131,6 +142,7 @@ impl Sender {
                 self.remember_windows();
             }
             self.cc.on_congestion(self.mss);
+            self.cwr_due = true;
         }
         self.recovery.frto = self.sack
             && matches!(self.recovery.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
@@ -167,12 +179,14 @@ impl Sender {
         self.recovery.undo_from = self.una;
         self.recovery.undo_resent = 0;
         self.recovery.undo_left = 0;
+        self.recovery.marked = false;
         self.recovery.first_resent_clock = None;
     }
 
     fn begin_reduction(&mut self) {
         self.recovery.prior_cwnd = self.cc.cwnd;
         self.cc.on_congestion(self.mss);
+        self.cwr_due = true;
         self.recovery.end = self.nxt;
         self.recovery.prr_delivered = 0;
         self.recovery.prr_sent = 0;
@@ -278,7 +292,10 @@ impl Sender {
         recovery.undo_from = 0;
         recovery.frto = false;
         recovery.phase = Phase::Open;
-        self.cc.undo(cwnd, ssthresh);
+        if !self.recovery.marked {
+            self.cc.undo(cwnd, ssthresh);
+            self.cwr_due = false;
+        }
         self.board.forget_losses();
     }
 }

@@ -74,6 +74,8 @@ struct Range {
     start: u64,
     end: u64,
     mss: u32,
+    /// It is sent for the first time.
+    new: bool,
 }
 
 impl Connection {
@@ -102,14 +104,15 @@ impl Connection {
             }
         }
         let sequence = self.next_bare_ack()?;
-        let segment = self.header(now, sequence);
+        let mut segment = self.header(now, sequence);
+        self.add_ecn(now, &mut segment, 0, false);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
         self.acknowledged();
         Some(segment)
     }
 
     /// Data bytes that fit a segment now: SACK blocks take room.
-    fn data_mss(&self) -> u32 {
+    pub(crate) fn data_mss(&self) -> u32 {
         let mss = self.send.mss;
         if !self.send.sack || (self.recv.late.is_empty() && self.recv.duplicate.is_none()) {
             return mss;
@@ -152,7 +155,7 @@ impl Connection {
         self.send.recovery.on_sent(len);
         self.flags.remove(Flags::HEAD_DUE);
         self.arm_resend(now);
-        let range = Range { start: record.start, end: record.start + u64::from(len), mss };
+        let range = Range { start: record.start, end: record.start + u64::from(len), mss, new: false };
         self.count_again(now, range);
         Some(range)
     }
@@ -263,7 +266,7 @@ impl Connection {
             self.send.begin_tail_probe(false);
         }
         self.arm_resend(now);
-        Range { start, end, mss }
+        Range { start, end, mss, new: true }
     }
 
     /// RFC 8985 §7.3: nothing new could go as the probe, so the last segment goes again.
@@ -277,7 +280,7 @@ impl Connection {
         let (start, end) = self.send.board.resend_tail(mss, now, order)?;
         self.send.begin_tail_probe(true);
         self.arm_resend(now);
-        let range = Range { start, end, mss };
+        let range = Range { start, end, mss, new: false };
         self.count_again(now, range);
         Some(range)
     }
@@ -294,7 +297,7 @@ impl Connection {
 
     /// The segment for a range of our stream; the last number may be FIN's.
     fn build_data(&mut self, now: Instant, range: Range) -> Segment {
-        let Range { start, end, mss } = range;
+        let Range { start, end, mss, new } = range;
         let mut segment = self.header(now, start);
         let data_end = end.min(self.send.buffer.end());
         let len = data_end.saturating_sub(start) as usize;
@@ -318,6 +321,7 @@ impl Connection {
                 self.send.urgent_end = None;
             }
         }
+        self.add_ecn(now, &mut segment, len as u32, new);
         self.count_data(len as u32, mss);
         self.acknowledged();
         segment

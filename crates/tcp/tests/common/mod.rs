@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use netspace_base::{Duration, Instant, Rng, Seed};
 use netspace_tcp::{Config, Connection, Event, Segment, State};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 /// The client or the server.
@@ -79,6 +80,8 @@ pub struct Pair {
     pub path_mss: u16,
     /// Says of a frame whether it gets through.
     pub filter: Option<Filter>,
+    /// Says of an ECN-capable frame whether a router marks it.
+    pub marker: Option<Filter>,
     pub log: Vec<Sent>,
     pub keep_log: bool,
     pub frames: u64,
@@ -103,6 +106,7 @@ impl Pair {
             link,
             path_mss: 1460,
             filter: None,
+            marker: None,
             log: Vec::new(),
             keep_log: true,
             frames: 0,
@@ -162,7 +166,7 @@ impl Pair {
 
     fn put_on_link(&mut self, from: Side, segment: Segment) {
         let frames = if self.link.cut { cut(segment) } else { vec![segment] };
-        for frame in frames {
+        for mut frame in frames {
             self.frames += 1;
             if self.link.down || self.rng.chance(self.link.loss) {
                 continue;
@@ -171,6 +175,12 @@ impl Pair {
                 && !filter(from, &frame)
             {
                 continue;
+            }
+            if let Some(marker) = &mut self.marker
+                && frame.ecn.is_capable()
+                && marker(from, &frame)
+            {
+                frame.ecn = Ecn::Ce;
             }
             let copies = if self.rng.chance(self.link.duplicate) { 2 } else { 1 };
             for _ in 0..copies {
@@ -393,6 +403,9 @@ pub fn cut(segment: Segment) -> Vec<Segment> {
             if n != last {
                 flags.remove(TcpFlags::FIN | TcpFlags::PSH);
             }
+            if n > 0 && !segment.accurate_ecn {
+                flags.remove(TcpFlags::CWR);
+            }
             Segment {
                 seq: segment.seq + n * size,
                 flags,
@@ -418,6 +431,6 @@ pub fn segment(seq: SeqNum, ack: SeqNum, flags: TcpFlags, payload: &[u8]) -> Seg
         } else {
             smallvec::smallvec![Bytes::copy_from_slice(payload)]
         },
-        gso_size: None,
+        ..Segment::default()
     }
 }

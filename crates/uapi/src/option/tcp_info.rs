@@ -1,11 +1,11 @@
-//! `struct tcp_info` (linux/tcp.h), as long as Linux 6.7 has it.
+//! `struct tcp_info` (linux/tcp.h), as long as Linux 6.18 has it.
 
 use std::time::Duration;
 
 use netspace_stack::sock::TcpInfo;
 
-/// Bytes of the structure up to `tcpi_total_rto_time`.
-pub(super) const LEN: usize = 248;
+/// Bytes of the structure up to `tcpi_accecn_opt_seen`.
+pub(super) const LEN: usize = 280;
 
 fn micros(d: Duration) -> u32 {
     u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
@@ -60,10 +60,14 @@ pub(crate) fn emit(info: &TcpInfo) -> Vec<u8> {
     push_words(&mut out, &words);
     // delivery_rate, then busy_time, rwnd_limited, sndbuf_limited
     push_longs(&mut out, &[info.delivery_rate, 0, 0, 0]);
-    push_words(&mut out, &[info.data_segs_out.saturating_sub(info.unacked), 0]); // delivered, delivered_ce
+    push_words(&mut out, &[info.data_segs_out.saturating_sub(info.unacked), info.delivered_ce]); // delivered
     push_longs(&mut out, &[info.bytes_sent, info.bytes_retrans]);
     // dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd, rehash, total_rto and its kin
     push_words(&mut out, &[0, 0, 0, info.snd_wnd, info.rcv_wnd, 0, 0, 0]);
+    push_words(&mut out, &[info.received_ce]);
+    push_words(&mut out, &info.delivered_ecn_bytes);
+    push_words(&mut out, &info.received_ecn_bytes);
+    push_words(&mut out, &[0]); // accecn_fail_mode, accecn_opt_seen
     out
 }
 
@@ -93,6 +97,9 @@ mod tests {
             delivery_rate: 1234,
             bytes_sent: 99,
             snd_wnd: 65_536,
+            delivered_ce: 3,
+            received_ce: 4,
+            received_ecn_bytes: [0, 0, 5],
             ..TcpInfo::default()
         };
         let bytes = emit(&info);
@@ -109,5 +116,7 @@ mod tests {
         assert_eq!(long(160), 1234);
         assert_eq!(long(200), 99);
         assert_eq!(word(228), 65_536);
+        assert_eq!(word(196), 3);
+        assert_eq!((word(248), word(272)), (4, 5));
     }
 }

@@ -10,6 +10,7 @@
 //! | 8 | 10 | timestamps | RFC 7323 §3 |
 //! | 28 | 4 | user timeout | RFC 5482 |
 //! | 34 | 2, 6–18 | fast open | RFC 7413 §4.1 |
+//! | 172, 174 | 2, 5, 8, 11 | accurate ECN counters | RFC 9768 §3.2.3 |
 
 use smallvec::SmallVec;
 
@@ -32,6 +33,34 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const USER_TIMEOUT: u8 = 28;
 const FAST_OPEN: u8 = 34;
+const ACC_ECN_0: u8 = 172;
+const ACC_ECN_1: u8 = 174;
+
+/// Byte counters of accurate ECN: as many as fit, the most important first (RFC 9768 §3.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AccEcnOption {
+    /// The order: ECT(1), CE, ECT(0) instead of ECT(0), CE, ECT(1).
+    pub ect1_first: bool,
+    /// The counters' low 24 bits, in that order.
+    pub counters: [u32; 3],
+    /// How many there are, 0–3.
+    pub len: u8,
+}
+
+impl AccEcnOption {
+    fn read(ect1_first: bool, value: &[u8]) -> Self {
+        let mut option = Self { ect1_first, counters: [0; 3], len: (value.len() / 3) as u8 };
+        for (counter, bytes) in option.counters.iter_mut().zip(value.chunks_exact(3)) {
+            *counter = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
+        }
+        option
+    }
+
+    fn bytes(&self) -> SmallVec<[u8; 9]> {
+        let counters = &self.counters[..usize::from(self.len.min(3))];
+        counters.iter().flat_map(|counter| counter.to_be_bytes().into_iter().skip(1)).collect()
+    }
+}
 
 /// A Fast Open cookie; empty, it asks for one (RFC 7413 §4.1.1).
 pub type FastOpenCookie = SmallVec<[u8; 16]>;
@@ -53,6 +82,8 @@ pub struct TcpOptions {
     pub fast_open: Option<FastOpenCookie>,
     /// The user timeout as on the wire: bit 15 counts minutes, else seconds.
     pub user_timeout: Option<u16>,
+    /// Byte counters of accurate ECN.
+    pub acc_ecn: Option<AccEcnOption>,
 }
 
 impl TcpOptions {
@@ -95,6 +126,9 @@ impl TcpOptions {
                     .collect();
             }
             (TIMESTAMPS, 8) => self.timestamps = u32_at(value, 0).zip(u32_at(value, 4)),
+            (ACC_ECN_0 | ACC_ECN_1, 0 | 3 | 6 | 9) => {
+                self.acc_ecn = Some(AccEcnOption::read(kind == ACC_ECN_1, value));
+            }
             (USER_TIMEOUT, 2) => self.user_timeout = u16_at(value, 0),
             // RFC 7413 §4.1.1: none, or 4 to 16 bytes, an even number.
             (FAST_OPEN, 0 | 4..=16) if syn && value.len().is_multiple_of(2) => {
@@ -157,6 +191,11 @@ impl TcpOptions {
             if !blocks.is_empty() {
                 w.put(2, SACK, &blocks);
             }
+        }
+        if let Some(counters) = &self.acc_ecn {
+            let kind = if counters.ect1_first { ACC_ECN_1 } else { ACC_ECN_0 };
+            let bytes = counters.bytes();
+            w.put((4 - (2 + bytes.len()) % 4) % 4, kind, &bytes);
         }
         w.len
     }

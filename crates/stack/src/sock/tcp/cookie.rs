@@ -1,12 +1,12 @@
 //! SYN cookies (RFC 4987 §3.6): when the SYN queue is full, what must be remembered about a SYN is put into the initial
-//! sequence number of the answer, and comes back with the ACK. Window scaling and SACK are not offered then.
+//! sequence number of the answer, and comes back with the ACK. Window scaling, SACK and ECN are not offered then.
 //!
 //! ```text
 //! ISS = hash(names) + peer's ISN + count << 24 + (hash(names, count) + MSS index) mod 2²⁴      count: minutes
 //! ```
 
 use netspace_base::{Duration, Instant};
-use netspace_tcp::{Config, Connection, Segment};
+use netspace_tcp::{Config, Connection, EcnPolicy, Segment};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use super::TcpSock;
@@ -61,7 +61,7 @@ fn check(secret: &Secret, tuple: &Tuple, peer: SeqNum, cookie: SeqNum, now: Inst
 fn config(ns: &Netns, id: SockId, tuple: &Tuple) -> Config {
     let offset = timestamp_offset(&ns.sockets.secret, tuple);
     let config = options::config(&ns.sockets.table[id], &ns.sockets.sysctls, offset);
-    Config { window_scaling: false, sack: false, ..config }
+    Config { window_scaling: false, sack: false, ecn: EcnPolicy::of_sysctl(0), ..config }
 }
 
 /// Answers a SYN for which there is no room with a cookie.

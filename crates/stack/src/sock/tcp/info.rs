@@ -89,5 +89,9 @@ fn of_connection(connection: &Connection, now: Instant) -> TcpInfo {
         bytes_retrans: i.bytes_retrans,
         snd_wnd: i.snd_wnd,
         rcv_wnd: i.rcv_wnd,
+        delivered_ce: i.delivered_ce,
+        received_ce: i.received_ce,
+        delivered_ecn_bytes: i.delivered_ecn_bytes,
+        received_ecn_bytes: i.received_ecn_bytes,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netspace_base::Instant;
-use netspace_tcp::{BufferSize, Config, CongestionKind, Connection, Keepalive};
+use netspace_tcp::{BufferSize, Config, CongestionKind, Connection, EcnPolicy, Keepalive};
 
 use crate::sock::socket::Socket;
 use crate::sock::sysctl::{CongestionName, SockSysctls};
@@ -125,6 +125,10 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         sack: sysctls.tcp_sack != 0,
         dsack: sysctls.tcp_dsack != 0,
         window_scaling: sysctls.tcp_window_scaling != 0,
+        ecn: EcnPolicy::of_sysctl(sysctls.tcp_ecn),
+        ecn_fallback: sysctls.tcp_ecn_fallback != 0,
+        ecn_option: small(sysctls.tcp_ecn_option),
+        ecn_option_beacon: small(sysctls.tcp_ecn_option_beacon),
         keepalive: socket.opts.keepalive,
         keepalive_times: opts.keepalive(sysctls),
         rto_min: Duration::from_micros(u64::from(sysctls.tcp_rto_min_us)),

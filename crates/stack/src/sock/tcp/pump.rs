@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netspace_base::{Detail, Gso, GsoKind, Pkt, Point};
-use netspace_tcp::{Connection, Event, Segment, State};
+use netspace_tcp::{Connection, Event, Mib, Segment, State};
 use netspace_wire::tcp::{TcpFlags, TcpRepr};
 use netspace_wire::{checksum, protocol};
 
@@ -40,18 +40,28 @@ pub(crate) fn pump(ns: &mut Netns, t: &mut Turn, id: SockId) {
         // An event (a child accepted, a time-out) may have queued an answer.
         transmit(ns, t, id);
     }
-    count_resent(ns, id);
+    count(ns, id);
     arm(ns, id);
     settle(ns, t, id);
 }
 
-/// `Tcp: RetransSegs`.
-fn count_resent(ns: &mut Netns, id: SockId) {
+/// What the connection has counted: `Tcp: RetransSegs`, and its share of `TcpExt`.
+fn count(ns: &mut Netns, id: SockId) {
     let Some(tcp) = ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut) else { return };
-    let Some(total) = tcp.connection().map(Connection::segments_resent) else { return };
+    let Some(connection) = tcp.connection_mut() else { return };
+    for (mib, n) in connection.take_mibs() {
+        ns.snmp.add(counter(mib), u64::from(n));
+    }
+    let total = connection.segments_resent();
     let new = total.wrapping_sub(std::mem::replace(&mut tcp.resent, total));
     if new > 0 {
         ns.snmp.add(Counter::TcpRetransSegs, u64::from(new));
+    }
+}
+
+const fn counter(mib: Mib) -> Counter {
+    match mib {
+        Mib::DeliveredCe => Counter::TcpExtTcpDeliveredCe,
     }
 }
 
@@ -76,6 +86,7 @@ fn send_segment(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: &Tuple, segment
     };
     let socket = &ns.sockets.table[id];
     let mut info = send_info(socket, tuple, route);
+    info.tos = segment.ecn.on(info.tos);
     if !tuple.remote.is_ipv4() && socket.opts.auto_flow_label {
         info.flow_label = ns.sockets.secret.flow_label(tuple);
     }
@@ -183,7 +194,8 @@ pub(super) fn packet(t: &mut Turn, tuple: &Tuple, segment: Segment) -> Box<Pkt> 
     if let Some(size) = segment.gso_size
         && payload_len > usize::from(size)
     {
-        pkt.gso = Some(Gso { size, kind: GsoKind::Tcp });
+        let kind = if segment.accurate_ecn { GsoKind::TcpAccurateEcn } else { GsoKind::Tcp };
+        pkt.gso = Some(Gso { size, kind });
     }
     let pseudo = checksum::pseudo_header(tuple.local, tuple.remote, protocol::TCP, header_len + payload_len);
     checksum::set_partial(&mut pkt, protocol::TCP, pseudo);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use netspace_base::{ChecksumState, Detail, DropReason, Pkt, Point};
 use netspace_tcp::{IcmpError as TcpIcmp, Segment, State};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpRepr};
 use netspace_wire::{checksum, protocol};
 
@@ -44,7 +45,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
     };
     let to = (arrival.dst, header.dst_port);
     let tuple = Tuple::new(to, (arrival.src, header.src_port), arrival.dev);
-    let segment = segment(&pkt, header, header_len);
+    let segment = segment(&pkt, header, header_len, arrival);
     match deliver(ns, t, &pkt, &tuple, segment, arrival) {
         Ok(()) => Ok(pkt),
         Err(reason) => Err(Stop::Drop(pkt, reason)),
@@ -74,7 +75,7 @@ fn checksum_ok(pkt: &Pkt, arrival: &Arrival) -> bool {
     checksum::verify_pkt(pkt, 0, pkt.len(), pseudo)
 }
 
-fn segment(pkt: &Pkt, header: TcpRepr, header_len: usize) -> Segment {
+fn segment(pkt: &Pkt, header: TcpRepr, header_len: usize, arrival: &Arrival) -> Segment {
     Segment {
         seq: header.seq,
         ack: header.ack,
@@ -84,6 +85,8 @@ fn segment(pkt: &Pkt, header: TcpRepr, header_len: usize) -> Segment {
         options: header.options,
         payload: pkt.payload_from(header_len),
         gso_size: pkt.gso.map(|gso| gso.size),
+        ecn: Ecn::of(arrival.tos),
+        accurate_ecn: false,
     }
 }
 
