@@ -1,4 +1,4 @@
-//! Asking the routing tables the way out, for both families: what sockets use.
+//! Routes as plain values, for both families: questions, answers, what was learnt about paths, decisions that are kept.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ pub enum RouteKind {
     Multicast,
 }
 
-/// The way out. A socket may keep it as long as [`Netns::route_valid`] says so.
+/// The way out. A socket may keep it as long as [`crate::Netns::route_valid`] says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RouteOut {
     /// What it leads to.

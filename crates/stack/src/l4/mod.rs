@@ -39,8 +39,15 @@ pub(crate) fn raw_deliver(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, arrival: &Arr
 }
 
 /// An ICMP error has come: the socket that sent the quoted packet learns of it.
-pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>) {
-    error::receive(ns, t, error);
+pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, icmp: &IcmpError<'_>) {
+    let Some(meaning) = error::meaning(icmp) else { return };
+    raw::icmp_error(ns, t, icmp, meaning);
+    match icmp.protocol {
+        protocol::TCP => tcp::icmp_error(ns, t, icmp, meaning),
+        protocol::UDP | protocol::UDPLITE => udp::icmp_error(ns, t, icmp, meaning),
+        protocol::ICMP | protocol::ICMPV6 => ping::icmp_error(ns, t, icmp, meaning),
+        _ => {}
+    }
 }
 
 /// An echo reply has come (data = ICMP header on, checksum verified): the ping socket with its id gets a copy.

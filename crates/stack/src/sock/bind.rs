@@ -8,8 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::socket::{Kind, Socket, canonical, needs_scope, scope_dev};
 use super::table::{Sockets, UdpKeys, addresses_overlap, devices_overlap};
-use super::{Family, SockError, SockId, SockType, net, ping, raw, tcp};
+use super::{Family, SockError, SockId, SockType, net, tcp};
 use crate::Netns;
+
+/// The identifiers that may be tried before a ping socket finds none free.
+const IDS: u32 = 65_536;
 
 /// bind(2).
 pub(crate) fn bind(ns: &mut Netns, id: SockId, addr: SocketAddr) -> Result<(), SockError> {
@@ -100,7 +103,8 @@ fn take_name(
     socket.addr_bound = specified;
     socket.port_bound = port != 0;
     if is_raw {
-        raw::bound(socket);
+        // A port means nothing to a raw socket.
+        socket.port_bound = false;
     }
     Ok(())
 }
@@ -112,7 +116,7 @@ pub(crate) fn take_port(ns: &mut Netns, id: SockId, port: u16) -> Result<(), Soc
     let is_tcp = match socket.kind {
         Kind::Udp(_) => false,
         Kind::Tcp(_) => true,
-        Kind::Ping => return ping::take_id(sockets, id, port),
+        Kind::Ping => return take_echo_id(sockets, id, port),
         Kind::Raw => return Ok(()),
     };
     let port = if port == 0 {
@@ -133,6 +137,36 @@ pub(crate) fn take_port(ns: &mut Netns, id: SockId, port: u16) -> Result<(), Soc
         let (keys, protocol) = (UdpKeys::of(socket), socket.protocol);
         sockets.udp.of_mut(protocol).insert(id, keys);
     }
+    Ok(())
+}
+
+/// Gives the socket an identifier (0: one that is free).
+fn take_echo_id(sockets: &mut Sockets, id: SockId, wanted: u16) -> Result<(), SockError> {
+    let socket = &sockets.table[id];
+    let v6 = socket.family == Family::Inet6;
+    let free = |echo_id: u16| {
+        let others = sockets.ping.get(&(v6, echo_id)).map_or(&[][..], |ids| ids);
+        !others.iter().any(|&other| {
+            let other_socket = &sockets.table[other];
+            other != id
+                && addresses_overlap(socket, other_socket)
+                && !(socket.opts.reuse_addr && other_socket.opts.reuse_addr)
+        })
+    };
+    let echo_id = if wanted == 0 {
+        let start = sockets.rng.clone().u32();
+        let chosen = (0..IDS)
+            .map(|step| start.wrapping_add(step) as u16)
+            .find(|&candidate| candidate != 0 && free(candidate));
+        sockets.rng.u32();
+        chosen.ok_or(SockError::AddressInUse)?
+    } else if free(wanted) {
+        wanted
+    } else {
+        return Err(SockError::AddressInUse);
+    };
+    sockets.table[id].local_port = echo_id;
+    sockets.ping.entry((v6, echo_id)).or_default().push(id);
     Ok(())
 }
 

@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use netspace_base::Instant;
-use netspace_wire::protocol;
 
-use super::out::Flow;
+use super::flow::Flow;
 use super::socket::{Socket, shown};
-use super::{
-    ErrorOrigin, ExtendedError, PmtuDiscover, Received, RecvControl, SockError, SockId, ping, raw, tcp, udp,
-};
+use super::{ErrorOrigin, ExtendedError, PmtuDiscover, Received, RecvControl, SockError, SockId};
 use crate::l4::IcmpError;
 use crate::{Netns, Turn};
 
@@ -73,18 +70,6 @@ pub(crate) fn meaning(error: &IcmpError<'_>) -> Option<Meaning> {
         meaning4(error.icmp_type, error.icmp_code)
     } else {
         meaning6(error.icmp_type, error.icmp_code)
-    }
-}
-
-/// Brings an ICMP error to the socket that sent the quoted packet.
-pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>) {
-    let Some(meaning) = meaning(error) else { return };
-    raw::icmp_error(ns, t, error, meaning);
-    match error.protocol {
-        protocol::TCP => tcp::icmp_error(ns, t, error, meaning),
-        protocol::UDP | protocol::UDPLITE => udp::icmp_error(ns, t, error, meaning),
-        protocol::ICMP | protocol::ICMPV6 => ping::icmp_error(ns, t, error, meaning),
-        _ => {}
     }
 }
 

@@ -9,9 +9,9 @@
 //! |---|---|
 //! | `types` | the words in which programs and sockets talk |
 //! | `api`, `options`, `show` | the calls, the options, the lists for `ss` and `/proc/net` |
-//! | `socket`, `queue`, `table`, `bind` | what all sockets have; memory; who has which name |
+//! | `socket`, `queue`, `table`, `names`, `bind` | what all sockets have; memory; who has which name |
 //! | `udp`, `ping`, `raw`, `tcp` | the protocols |
-//! | `out`, `net`, `error`, `multicast`, `bpf`, `sysctl` | what the protocols share |
+//! | `out`, `flow`, `net`, `error`, `multicast`, `bpf`, `sysctl` | what the protocols share |
 //!
 //! Inputs: calls, packets and ICMP errors from `l4`, timers. Outputs: packets to the network layer, `Effect::Wake`.
 //! Nothing here knows devices, neighbours or links.
@@ -20,7 +20,9 @@ mod api;
 pub(crate) mod bind;
 pub mod bpf;
 pub(crate) mod error;
+mod flow;
 mod multicast;
+mod names;
 pub(crate) mod net;
 mod options;
 mod out;

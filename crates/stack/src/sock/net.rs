@@ -8,7 +8,7 @@ use netspace_wire::ipv4::{self, Ipv4Repr};
 use netspace_wire::ipv6::{self, Ipv6Repr};
 
 use super::SockError;
-use super::out::Flow;
+use super::flow::Flow;
 use crate::l4::{Arrival, Cast};
 use crate::route::SendInfo;
 use crate::{Netns, Turn, icmp, ip, ip6};

@@ -5,33 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use netspace_base::{DevId, Pkt};
 
 use super::error;
+pub(crate) use super::flow::Flow;
 use super::net;
 use super::socket::{Socket, canonical, scope_dev};
 use super::table::Tuple;
 use super::{Family, PmtuDiscover, SendControl, SockError, SockId};
 use crate::route::SendInfo;
-use crate::{Netns, RouteKind, RouteOut, RouteQuery, Turn};
+use crate::{Netns, RouteKind, RouteQuery, Turn};
 
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: usize = 20;
 /// Bytes of an IPv6 header.
 const IPV6_HEADER: usize = 40;
-
-/// Everything that is decided about a datagram before it is built.
-#[derive(Clone, Debug)]
-pub(crate) struct Flow {
-    pub(crate) src: IpAddr,
-    pub(crate) dst: SocketAddr,
-    pub(crate) route: RouteOut,
-    pub(crate) ttl: Option<u8>,
-    pub(crate) tos: u8,
-    pub(crate) mark: u32,
-    /// `IPV6_DONTFRAG` of this datagram.
-    pub(crate) dont_fragment: bool,
-    pub(crate) dont_route: bool,
-    /// `MSG_CONFIRM`.
-    pub(crate) confirm: bool,
-}
 
 impl Flow {
     /// Bytes of network header in front of the datagram.

@@ -7,7 +7,7 @@ use netspace_wire::{checksum, protocol};
 use super::error::{self, Meaning};
 use super::queue::Datagram;
 use super::socket::shown;
-use super::table::{Sockets, addresses_overlap, choose};
+use super::table::{Sockets, choose};
 use super::{Family, Message, SockError, SockId, bind, bpf, out, udp};
 use crate::l4::{Arrival, IcmpError};
 use crate::{Netns, Turn};
@@ -16,39 +16,6 @@ use crate::{Netns, Turn};
 const HEADER: usize = 8;
 /// Most bytes of a message.
 const MAX_LEN: usize = 65_535;
-/// The identifiers that may be tried before a ping socket finds none free.
-const IDS: u32 = 65_536;
-
-/// Gives the socket an identifier (0: one that is free).
-pub(crate) fn take_id(sockets: &mut Sockets, id: SockId, wanted: u16) -> Result<(), SockError> {
-    let socket = &sockets.table[id];
-    let v6 = socket.family == Family::Inet6;
-    let free = |echo_id: u16| {
-        let others = sockets.ping.get(&(v6, echo_id)).map_or(&[][..], |ids| ids);
-        !others.iter().any(|&other| {
-            let other_socket = &sockets.table[other];
-            other != id
-                && addresses_overlap(socket, other_socket)
-                && !(socket.opts.reuse_addr && other_socket.opts.reuse_addr)
-        })
-    };
-    let echo_id = if wanted == 0 {
-        let start = sockets.rng.clone().u32();
-        let chosen = (0..IDS)
-            .map(|step| start.wrapping_add(step) as u16)
-            .find(|&candidate| candidate != 0 && free(candidate));
-        sockets.rng.u32();
-        chosen.ok_or(SockError::AddressInUse)?
-    } else if free(wanted) {
-        wanted
-    } else {
-        return Err(SockError::AddressInUse);
-    };
-    sockets.table[id].local_port = echo_id;
-    sockets.ping.entry((v6, echo_id)).or_default().push(id);
-    Ok(())
-}
-
 /// Takes a socket out of the table.
 pub(crate) fn unhash(sockets: &mut Sockets, id: SockId) {
     let Some(socket) = sockets.table.get(id) else { return };

@@ -42,11 +42,6 @@ pub(crate) fn unhash(sockets: &mut Sockets, id: SockId) {
     }
 }
 
-/// bind has given it an address: a port means nothing.
-pub(crate) fn bound(socket: &mut Socket) {
-    socket.port_bound = false;
-}
-
 // ---- Out -----------------------------------------------------------------------------------------------------------
 
 /// sendmsg(2).

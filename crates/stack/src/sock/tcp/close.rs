@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use netspace_tcp::State;
 
-use super::pump::{release_names, remove, tell};
+use super::gone::{forget_connection, remove};
+use super::wake::tell;
 use super::{TcpSock, TcpState, listen, pump};
 use crate::snmp::Counter;
-use crate::sock::{How, SockError, SockId, unspecified};
+use crate::sock::{How, SockError, SockId};
 use crate::{Netns, Turn};
 
 /// shutdown(2).
@@ -96,23 +97,4 @@ pub(crate) fn disconnect(ns: &mut Netns, t: &mut Turn, id: SockId) -> Result<(),
     }
     tell(ns, t, id);
     Ok(())
-}
-
-/// Makes a socket whose connection is over as it was before connect.
-pub(super) fn forget_connection(ns: &mut Netns, id: SockId) {
-    release_names(ns, id);
-    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
-    socket.remote = None;
-    socket.route = None;
-    (socket.shut_read, socket.shut_write) = (false, false);
-    if !socket.addr_bound {
-        socket.local = unspecified(socket.family);
-    }
-    let has_port = socket.tcp().is_some_and(|tcp| tcp.bucket.is_some());
-    if !has_port {
-        socket.local_port = 0;
-    }
-    if let Some(tcp) = socket.tcp_mut() {
-        tcp.state = TcpState::Idle;
-    }
 }

@@ -2,33 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use netspace_base::{DevId, Instant};
+use netspace_base::DevId;
 use netspace_tcp::Connection;
-use netspace_wire::tcp::SeqNum;
 
-use super::pump::path_mss;
+use super::gone::forget_connection;
+use super::initial::{initial_sequence, timestamp_offset};
+use super::packet::path_mss;
 use super::tables::Entry;
-use super::{TcpState, options, pump, sock_error, time_wait};
+use super::{TcpState, config, pump, sock_error, time_wait};
 use crate::snmp::Counter;
 use crate::sock::socket::{Socket, scope_dev};
-use crate::sock::table::{Secret, Sockets, Tuple};
+use crate::sock::table::{Sockets, Tuple};
 use crate::sock::{Connect, Family, SockError, SockId, bind, out};
 use crate::{Netns, RouteKind, RouteQuery, Turn};
-
-/// The clock of initial sequence numbers ticks every 64 ns, so that a connection's successor is ahead of it up to a rate of
-/// 16 MB/s; RFC 6528 §3 asks for 4 µs, Linux takes 64 ns.
-const ISN_TICK_NS: u64 = 64;
-
-/// The initial sequence number of a connection (RFC 6528 §3): the clock plus a hash that cannot be guessed.
-pub(super) fn initial_sequence(secret: &Secret, tuple: &Tuple, now: Instant) -> SeqNum {
-    let hash = secret.hash(b'i', tuple) as u32;
-    SeqNum(hash.wrapping_add((now.as_nanos() / ISN_TICK_NS) as u32))
-}
-
-/// The timestamp clock's offset: one for each pair of hosts, so that clocks of one pair stay comparable (RFC 7323 §5.5).
-pub(super) fn timestamp_offset(secret: &Secret, tuple: &Tuple) -> u32 {
-    secret.hash(b't', &Tuple { local_port: 0, remote_port: 0, ..*tuple }) as u32
-}
 
 /// connect(2).
 pub(crate) fn connect(
@@ -95,7 +81,7 @@ fn already(ns: &mut Netns, id: SockId) -> Result<Option<Result<Connect, SockErro
     if closed {
         // The attempt failed, or an old connection is over: the socket can be used again.
         let failed = connecting.then(|| connection.error().map_or(SockError::ConnectionAborted, sock_error));
-        super::close::forget_connection(ns, id);
+        forget_connection(ns, id);
         return Ok(failed.map(|error| {
             let _told = ns.sockets.get_mut(id).map(Socket::take_error);
             Err(pending.unwrap_or(error))
@@ -188,7 +174,7 @@ fn is_free(sockets: &Sockets, port: u16) -> bool {
 fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16) {
     let sockets = &mut ns.sockets;
     let config =
-        options::config(&sockets.table[id], &sockets.sysctls, timestamp_offset(&sockets.secret, &tuple));
+        config::config(&sockets.table[id], &sockets.sysctls, timestamp_offset(&sockets.secret, &tuple));
     let iss = initial_sequence(&sockets.secret, &tuple, t.now);
     let socket = &mut sockets.table[id];
     socket.error = None;

@@ -10,8 +10,9 @@ use netspace_tcp::{Config, Connection, EcnPolicy, Segment};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use super::TcpSock;
-use super::connect::timestamp_offset;
-use super::{options, receive};
+use super::answer::answer_without_socket;
+use super::config;
+use super::initial::timestamp_offset;
 use crate::l4::Arrival;
 use crate::snmp::Counter;
 use crate::sock::SockId;
@@ -60,7 +61,7 @@ fn check(secret: &Secret, tuple: &Tuple, peer: SeqNum, cookie: SeqNum, now: Inst
 
 fn config(ns: &Netns, id: SockId, tuple: &Tuple) -> Config {
     let offset = timestamp_offset(&ns.sockets.secret, tuple);
-    let config = options::config(&ns.sockets.table[id], &ns.sockets.sysctls, offset);
+    let config = config::config(&ns.sockets.table[id], &ns.sockets.sysctls, offset);
     Config { window_scaling: false, sack: false, ecn: EcnPolicy::of_sysctl(0), ..config }
 }
 
@@ -85,7 +86,7 @@ pub(super) fn answer(
     }
     ns.snmp.inc(Counter::TcpExtTcpReqQFullDoCookies);
     ns.snmp.inc(Counter::TcpExtSyncookiesSent);
-    receive::answer_without_socket(ns, t, tuple, syn_ack, arrival.tos);
+    answer_without_socket(ns, t, tuple, syn_ack, arrival.tos);
 }
 
 /// An ACK of no connection has come to a listener: if it brings back a cookie, the connection that its SYN asked for.

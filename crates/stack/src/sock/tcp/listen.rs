@@ -7,22 +7,25 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use netspace_base::DropReason;
 use netspace_tcp::{Connection, Segment};
 use netspace_wire::tcp::{SeqNum, TcpFlags};
 
-use super::connect::{initial_sequence, timestamp_offset};
-use super::pump::{path_mss, remove, tell};
+use super::answer::reset;
+use super::connection::into_connection;
+use super::gone::remove;
+use super::initial::{initial_sequence, timestamp_offset};
+use super::packet::path_mss;
 use super::tables::Entry;
-use super::{Listener, TcpSock, TcpState, cookie, options, pump};
-use crate::l4::{Arrival, SockTimer};
+use super::wake::tell;
+use super::{Listener, TcpSock, TcpState, config, cookie, pump};
+use crate::l4::Arrival;
 use crate::snmp::Counter;
 use crate::sock::socket::{Kind, Options, Socket};
 use crate::sock::table::{MAX_SOCKETS, Tuple};
 use crate::sock::{Owner, SockError, SockId, SockType, bind};
-use crate::{Netns, RouteOut, RouteQuery, TimerKey, Turn};
+use crate::{Netns, RouteOut, RouteQuery, Turn};
 
 /// listen(2). A second call changes the backlog.
 pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> Result<(), SockError> {
@@ -104,11 +107,11 @@ pub(super) fn receive(
     if flags.contains(TcpFlags::ACK) {
         let full = ready_is_full(ns, id);
         let Some(connection) = cookie::redeem(ns, t, id, &segment, &tuple, mss).filter(|_| !full) else {
-            super::receive::reset(ns, t, &tuple, &segment, arrival);
+            reset(ns, t, &tuple, &segment, arrival);
             return Err(DropReason::TcpNoSocket);
         };
         let child = insert_child(ns, id, tuple, route, mss, connection);
-        return super::receive::into_connection(ns, t, child, segment);
+        return into_connection(ns, t, child, segment);
     }
     if !flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::FIN) {
         return Err(DropReason::TcpFlags);
@@ -146,9 +149,9 @@ fn receive_syn(
     }
     let sockets = &ns.sockets;
     let offset = timestamp_offset(&sockets.secret, &tuple);
-    let config = options::config(&sockets.table[id], &sockets.sysctls, offset);
+    let settings = config::config(&sockets.table[id], &sockets.sysctls, offset);
     let iss = floor.unwrap_or_else(|| initial_sequence(&sockets.secret, &tuple, t.now));
-    let connection = Connection::accept(config, t.now, iss, &segment, mss);
+    let connection = Connection::accept(settings, t.now, iss, &segment, mss);
     let child = insert_child(ns, id, tuple, route, mss, connection);
     pump(ns, t, child);
     Ok(())
@@ -254,45 +257,6 @@ pub(super) fn refuses(ns: &mut Netns, t: &mut Turn, child: SockId, segment: &Seg
         abort_child(ns, t, child);
     }
     Some(DropReason::TcpListenOverflow)
-}
-
-/// The handshake is done: a child goes to its listener's accept queue; with `TCP_DEFER_ACCEPT` only when data is there, or
-/// when it has been waited for long enough.
-pub(super) fn child_connected(ns: &mut Netns, t: &mut Turn, id: SockId) {
-    let Some(tcp) = ns.sockets.table.get(id).and_then(Socket::tcp).filter(|tcp| tcp.parent.is_some()) else {
-        return;
-    };
-    let seconds = u64::from(tcp.opts.defer_accept);
-    let has_data = tcp.connection().is_some_and(|connection| connection.recv_len() > 0);
-    if seconds == 0 || has_data {
-        return make_ready(ns, t, id);
-    }
-    ns.timers.set(t.now + Duration::from_secs(seconds), TimerKey::Sock(SockTimer::DeferAccept(id)));
-}
-
-/// Moves a child whose handshake is done from the SYN queue to the accept queue, if it is not there yet.
-pub(crate) fn make_ready(ns: &mut Netns, t: &mut Turn, id: SockId) {
-    let Some(parent) = ns.sockets.table.get(id).and_then(Socket::tcp).and_then(|tcp| tcp.parent) else {
-        return;
-    };
-    let listener = ns.sockets.table.get_mut(parent).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut);
-    let Some(listener) = listener else { return };
-    if !listener.half_open.remove(&id) {
-        return;
-    }
-    listener.ready.push_back(id);
-    // Edge-triggered waiters count every connection.
-    ns.sockets.wake(t, parent);
-    tell(ns, t, parent);
-}
-
-/// A child has ended. True if it was still half open, and is forgotten.
-pub(super) fn forget_half_open(ns: &mut Netns, parent: SockId, child: SockId) -> bool {
-    let listener = ns.sockets.table.get_mut(parent).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut);
-    match listener {
-        Some(listener) => listener.half_open.remove(&child),
-        None => true,
-    }
 }
 
 fn abort_child(ns: &mut Netns, t: &mut Turn, child: SockId) {

@@ -7,135 +7,45 @@
 //! ```
 //! Every function that touches a connection ends in [`pump::pump`], which carries out what came of it.
 
+mod accept_queue;
+mod answer;
 mod close;
+mod config;
 mod connect;
+mod connection;
 mod cookie;
+mod gone;
 mod info;
+mod initial;
 mod listen;
 mod options;
+mod packet;
 mod pump;
 mod receive;
+mod state;
 mod stream;
 mod tables;
 mod time_wait;
+mod wake;
 
-use std::collections::VecDeque;
-
-use netspace_base::{Instant, TimerId};
 use netspace_tcp::{Connection, State, TcpError};
 
-use super::error::Meaning;
 use super::socket::{Kind, Socket};
-use super::table::{Set, Tuple};
-use super::{Readiness, SockError, SockId};
-use crate::l4::IcmpError;
-use crate::{Netns, Turn};
+use super::{Readiness, SockError};
 
+pub(crate) use accept_queue::make_ready;
 pub(crate) use close::{close, disconnect, shutdown};
+pub(crate) use config::apply_live;
 pub(crate) use connect::connect;
 pub(crate) use info::{info, linux_state};
-pub(crate) use listen::{accept, listen, make_ready};
-pub(crate) use options::{OptionsTcp, apply_live};
+pub(crate) use listen::{accept, listen};
+pub(crate) use options::OptionsTcp;
 pub(crate) use pump::{on_timeout, pump};
-pub(crate) use receive::receive;
+pub(crate) use receive::{icmp_error, receive};
+pub(crate) use state::{Listener, TcpSock, TcpState};
 pub(crate) use stream::{recv, recv_queue_len, send, send_queue_len, send_space};
-pub(crate) use tables::TcpTables;
-pub(crate) use time_wait::{TimeWait, expire as expire_time_wait};
-
-/// TCP's part of a socket.
-#[derive(Debug)]
-pub(crate) struct TcpSock {
-    pub(crate) state: TcpState,
-    pub(crate) opts: OptionsTcp,
-    /// Under what it lies in the table of connections.
-    pub(crate) tuple: Option<Tuple>,
-    /// The port whose users it is counted among, and whether bind(2) gave it.
-    pub(crate) bucket: Option<(u16, bool)>,
-    /// The timer that is set, and for when.
-    pub(crate) timer: Option<(TimerId, Instant)>,
-    /// The listener to which a child belongs that no program has accepted yet.
-    pub(crate) parent: Option<SockId>,
-    /// connect(2) was called and its end has not been told.
-    pub(crate) connecting: bool,
-    /// The MSS of the path, as last told to the connection.
-    pub(crate) path_mss: u16,
-    /// Segments sent again, as last counted.
-    pub(crate) resent: u32,
-    /// When it last told that its next hop is reachable.
-    pub(crate) confirmed_at: Option<Instant>,
-    /// What readiness was when the program was last woken.
-    pub(crate) told: Readiness,
-}
-
-/// What a TCP socket is at the moment.
-#[derive(Debug)]
-pub(crate) enum TcpState {
-    /// Neither connected nor listening.
-    Idle,
-    /// listen(2) was called.
-    Listen(Box<Listener>),
-    /// It has, or had, a connection.
-    Connection(Box<Connection>),
-}
-
-/// The queues of a listening socket.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    /// The program's backlog, cut to `somaxconn`.
-    pub(crate) backlog: usize,
-    /// Children whose handshake is under way: the SYN queue.
-    pub(crate) half_open: Set<SockId>,
-    /// Children that wait for accept(2), oldest first.
-    pub(crate) ready: VecDeque<SockId>,
-    /// When the SYN queue was last full and a cookie was sent.
-    pub(crate) overflowed_at: Option<Instant>,
-}
-
-impl TcpSock {
-    pub(crate) fn new(opts: OptionsTcp) -> Self {
-        Self {
-            state: TcpState::Idle,
-            opts,
-            tuple: None,
-            bucket: None,
-            timer: None,
-            parent: None,
-            connecting: false,
-            path_mss: 0,
-            resent: 0,
-            confirmed_at: None,
-            told: Readiness::empty(),
-        }
-    }
-
-    pub(crate) fn connection(&self) -> Option<&Connection> {
-        match &self.state {
-            TcpState::Connection(connection) => Some(connection),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn connection_mut(&mut self) -> Option<&mut Connection> {
-        match &mut self.state {
-            TcpState::Connection(connection) => Some(connection),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        match &self.state {
-            TcpState::Listen(listener) => Some(listener),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn listener_mut(&mut self) -> Option<&mut Listener> {
-        match &mut self.state {
-            TcpState::Listen(listener) => Some(listener),
-            _ => None,
-        }
-    }
-}
+pub(crate) use tables::{TcpTables, TimeWait};
+pub(crate) use time_wait::expire as expire_time_wait;
 
 /// Whether the socket listens or has a connection.
 pub(crate) fn is_active(socket: &Socket) -> bool {
@@ -203,9 +113,4 @@ fn connection_readiness(socket: &Socket, connection: &Connection) -> Readiness {
     ready.set(Readiness::PRI, connection.has_urgent());
     ready.set(Readiness::OUT, closed || socket.shut_write || connection.is_writable());
     ready
-}
-
-/// An ICMP error about a segment (RFC 1122 §4.2.3.9, RFC 5461; RFC 5927 §4: its sequence number must be one in flight).
-pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>, meaning: Meaning) {
-    receive::icmp_error(ns, t, error, meaning);
 }

@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 
-use netspace_base::{Detail, Gso, GsoKind, Pkt, Point};
+use netspace_base::{Detail, Point};
 use netspace_tcp::{Connection, Event, Mib, Segment, State};
-use netspace_wire::tcp::{TcpFlags, TcpRepr};
-use netspace_wire::{checksum, protocol};
+use netspace_wire::protocol;
+use netspace_wire::tcp::TcpFlags;
 
-use super::{TcpState, listen, readiness, sock_error, time_wait};
+use super::gone::{release_names, remove};
+use super::packet::{packet, path_mss};
+use super::wake::tell;
+use super::{TcpState, accept_queue, sock_error, time_wait};
 use crate::l4::SockTimer;
 use crate::route::SendInfo;
 use crate::snmp::Counter;
@@ -16,22 +19,6 @@ use crate::sock::socket::Socket;
 use crate::sock::table::Tuple;
 use crate::sock::{PmtuDiscover, SockError, SockId};
 use crate::{Netns, RouteOut, RouteQuery, TimerKey, Turn};
-
-/// Bytes of a TCP header without options.
-const TCP_HEADER: u32 = 20;
-/// Least MSS that a path gives.
-const MIN_PATH_MSS: u32 = 48;
-
-/// The largest segment that fits a path.
-pub(super) fn path_mss(route: &RouteOut, remote: IpAddr) -> u16 {
-    let ip_header = if remote.is_ipv4() { 20 } else { 40 };
-    // An IPv4 packet is 65535 bytes at most, whatever the loopback device could carry.
-    route
-        .mtu
-        .min(u32::from(u16::MAX))
-        .saturating_sub(ip_header + TCP_HEADER)
-        .clamp(MIN_PATH_MSS, u32::from(u16::MAX)) as u16
-}
 
 /// Carries out all that follows from a change of the connection `id`.
 pub(crate) fn pump(ns: &mut Netns, t: &mut Turn, id: SockId) {
@@ -171,37 +158,6 @@ fn send_info(socket: &Socket, tuple: &Tuple, route: RouteOut) -> SendInfo {
     }
 }
 
-/// A packet with a TCP header, its checksum still to be computed.
-pub(super) fn packet(t: &mut Turn, tuple: &Tuple, segment: Segment) -> Box<Pkt> {
-    let mut pkt = t.new_pkt();
-    let payload_len = segment.payload_len();
-    let header = TcpRepr {
-        src_port: tuple.local_port,
-        dst_port: tuple.remote_port,
-        seq: segment.seq,
-        ack: segment.ack,
-        flags: segment.flags,
-        window: segment.window,
-        urgent: segment.urgent,
-        options: segment.options,
-    };
-    for part in segment.payload {
-        pkt.append_frag(part);
-    }
-    let header_len = header.header_len();
-    header.emit(pkt.push(header_len));
-    pkt.set_transport_header();
-    if let Some(size) = segment.gso_size
-        && payload_len > usize::from(size)
-    {
-        let kind = if segment.accurate_ecn { GsoKind::TcpAccurateEcn } else { GsoKind::Tcp };
-        pkt.gso = Some(Gso { size, kind });
-    }
-    let pseudo = checksum::pseudo_header(tuple.local, tuple.remote, protocol::TCP, header_len + payload_len);
-    checksum::set_partial(&mut pkt, protocol::TCP, pseudo);
-    pkt
-}
-
 /// Carries out what happened to the connection; whether anything did.
 fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
     let mut any = false;
@@ -213,10 +169,10 @@ fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
         any = true;
         match event {
             Event::StateChanged(from, to) => state_changed(ns, t, id, from, to),
-            Event::Connected => listen::child_connected(ns, t, id),
+            Event::Connected => accept_queue::child_connected(ns, t, id),
             // Readable again although it was readable before: level-triggered readiness does not show that.
             Event::Readable | Event::Urgent => {
-                listen::make_ready(ns, t, id);
+                accept_queue::make_ready(ns, t, id);
                 ns.sockets.wake(t, id);
             }
             Event::Writable | Event::Closed => {}
@@ -302,17 +258,6 @@ fn settle(ns: &mut Netns, t: &mut Turn, id: SockId) {
     tell(ns, t, id);
 }
 
-/// Wakes the program if what the socket is ready for has changed.
-pub(super) fn tell(ns: &mut Netns, t: &mut Turn, id: SockId) {
-    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
-    let now = readiness(socket);
-    let Some(tcp) = socket.tcp_mut() else { return };
-    let before = std::mem::replace(&mut tcp.told, now);
-    if before != now && !(now - before).is_empty() {
-        ns.sockets.wake(t, id);
-    }
-}
-
 /// The connection is over: its names are free, and an orphan is gone.
 fn closed(ns: &mut Netns, t: &mut Turn, id: SockId) {
     release_names(ns, id);
@@ -322,7 +267,7 @@ fn closed(ns: &mut Netns, t: &mut Turn, id: SockId) {
     match parent {
         // A child in the accept queue waits to be accepted, even though it has ended; a half-open one is forgotten.
         Some(parent) => {
-            if listen::forget_half_open(ns, parent, id) {
+            if accept_queue::forget_half_open(ns, parent, id) {
                 remove(ns, id);
             }
         }
@@ -332,29 +277,4 @@ fn closed(ns: &mut Netns, t: &mut Turn, id: SockId) {
         }
         None => tell(ns, t, id),
     }
-}
-
-/// Takes the socket out of the table of connections, and its port from it unless bind gave it.
-pub(super) fn release_names(ns: &mut Netns, id: SockId) {
-    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
-    let keep_port = socket.port_bound && !socket.orphan;
-    let Some(tcp) = socket.tcp_mut() else { return };
-    let tuple = tcp.tuple.take();
-    let bucket = if keep_port { None } else { tcp.bucket.take() };
-    let timer = tcp.timer.take();
-    if let Some(tuple) = tuple {
-        ns.sockets.tcp.remove_connection(&tuple);
-    }
-    if let Some((port, by_bind)) = bucket {
-        ns.sockets.tcp.leave(id, port, by_bind);
-    }
-    if let Some((timer, _)) = timer {
-        ns.timers.cancel(timer);
-    }
-}
-
-/// Removes a socket that has no names any more.
-pub(super) fn remove(ns: &mut Netns, id: SockId) {
-    release_names(ns, id);
-    ns.sockets.table.remove(id);
 }

@@ -1,7 +1,6 @@
 //! Segments and ICMP errors for this host: the way to the connection, the listener, or a reset.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use netspace_base::{ChecksumState, Detail, DropReason, Pkt, Point};
 use netspace_tcp::{IcmpError as TcpIcmp, Segment, State};
@@ -9,21 +8,18 @@ use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{HEADER_LEN, SeqNum, TcpFlags, TcpRepr};
 use netspace_wire::{checksum, protocol};
 
-use super::pump::{packet, refresh_route};
+use super::answer::reset;
+use super::connection::into_connection;
+use super::pump::refresh_route;
 use super::tables::Entry;
 use super::{TcpSock, listen, pump, time_wait};
 use crate::l4::{Arrival, Cast, IcmpError};
-use crate::route::SendInfo;
 use crate::snmp::Counter;
 use crate::sock::error::{self, Meaning};
-use crate::sock::net;
 use crate::sock::socket::Socket;
 use crate::sock::table::Tuple;
 use crate::sock::{PmtuDiscover, SockError, SockId, bpf, udp};
-use crate::{Netns, RouteQuery, Step, Stop, Turn};
-
-/// How often a connection confirms its next hop.
-const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+use crate::{Netns, Step, Stop, Turn};
 
 /// A segment for this host.
 pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: &Arrival) -> Step {
@@ -100,13 +96,16 @@ fn deliver(
 ) -> Result<(), DropReason> {
     match ns.sockets.tcp.connection(tuple) {
         Some(Entry::Socket(id)) => to_connection(ns, t, id, pkt, segment, arrival),
-        Some(Entry::TimeWait(number)) => time_wait::receive(ns, t, number, pkt, tuple, segment, arrival),
+        Some(Entry::TimeWait(number)) => {
+            let floor = time_wait::receive(ns, t, number, tuple, &segment, arrival)?;
+            to_listener(ns, t, pkt, tuple, segment, arrival, Some(floor))
+        }
         None => to_listener(ns, t, pkt, tuple, segment, arrival, None),
     }
 }
 
 /// A segment of no connection: a listener may take it. `floor`: see [`listen::receive`].
-pub(super) fn to_listener(
+fn to_listener(
     ns: &mut Netns,
     t: &mut Turn,
     pkt: &Pkt,
@@ -171,77 +170,10 @@ fn to_connection(
     result
 }
 
-/// Gives a segment to its connection.
-pub(super) fn into_connection(
-    ns: &mut Netns,
-    t: &mut Turn,
-    id: SockId,
-    segment: Segment,
-) -> Result<(), DropReason> {
-    let Some(connection) =
-        ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut).and_then(TcpSock::connection_mut)
-    else {
-        return Err(DropReason::TcpNoSocket);
-    };
-    let (queued, opening) = (connection.send_queue_len(), connection.state().is_opening());
-    let result = connection.receive(t.now, segment);
-    if connection.send_queue_len() < queued || (opening && !connection.state().is_opening()) {
-        confirm(ns, t, id);
-    }
-    pump(ns, t, id);
-    result
-}
-
-/// Progress shows that the next hop is reachable (RFC 4861 §7.3.1, RFC 1122 §2.3.2.1): told once a second.
-fn confirm(ns: &mut Netns, t: &Turn, id: SockId) {
-    let Some(socket) = ns.sockets.table.get_mut(id) else { return };
-    let Some(route) = socket.route else { return };
-    let Some(tcp) = socket.tcp_mut() else { return };
-    if tcp.confirmed_at.is_none_or(|at| t.now.saturating_since(at) >= CONFIRM_INTERVAL) {
-        tcp.confirmed_at = Some(t.now);
-        ns.confirm_neighbour(t.now, route.dev, route.via);
-    }
-}
-
-/// Answers a segment that no socket takes (RFC 9293 §3.10.7.1).
-pub(super) fn reset(ns: &mut Netns, t: &mut Turn, tuple: &Tuple, segment: &Segment, arrival: &Arrival) {
-    let Some(answer) = Segment::reset_for(segment) else { return };
-    ns.snmp.inc(Counter::TcpOutRsts);
-    answer_without_socket(ns, t, tuple, answer, arrival.tos);
-}
-
-/// Sends a segment that belongs to no socket: a reset, or an ACK of TIME-WAIT.
-pub(super) fn answer_without_socket(ns: &mut Netns, t: &mut Turn, tuple: &Tuple, answer: Segment, tos: u8) {
-    let query = RouteQuery {
-        dst: tuple.remote,
-        src: Some(tuple.local),
-        oif: Some(tuple.scope).filter(|dev| dev.0 != 0),
-        mark: 0,
-        tos,
-        hash: 0,
-    };
-    let Ok(route) = ns.route_out(t.now, &query) else { return };
-    ns.snmp.inc(Counter::TcpOutSegs);
-    let pkt = packet(t, tuple, answer);
-    let ends = (tuple.local, tuple.remote);
-    net::trace_made(ns, t, Point::TcpSend, &pkt, ends, protocol::TCP, Detail::None);
-    let info = SendInfo {
-        src: Some(tuple.local),
-        tos: tos & 0xfc,
-        df: true,
-        dev: query.oif,
-        multicast_loop: false,
-        route: Some(route),
-        ..SendInfo::new(tuple.remote, protocol::TCP)
-    };
-    // Nobody waits for it.
-    let _lost = net::send(ns, t, pkt, &info);
-}
-
 // ---- ICMP ----------------------------------------------------------------------------------------------------------
 
 /// An ICMP error about a segment: the connection decides, if the quoted number is one in flight (RFC 5927 §4.1).
-pub(super) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>, meaning: Meaning) {
+pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>, meaning: Meaning) {
     let Some((ours, theirs)) = error::quoted_ports(error) else { return };
     let tuple = Tuple::new((error.src, ours), (error.dst, theirs), error.dev);
     let Some(Entry::Socket(id)) = ns.sockets.tcp.connection(&tuple) else { return };

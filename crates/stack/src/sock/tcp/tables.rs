@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
+use netspace_base::{DevId, Instant, TimerId};
 use slab::Slab;
 
-use super::time_wait::TimeWait;
-use crate::sock::SockId;
+use crate::sock::names::{Ids, Map, Set, Tuple, devices_overlap};
 use crate::sock::socket::Socket;
-use crate::sock::table::{Ids, Map, Set, Tuple, devices_overlap};
+use crate::sock::{Family, SockId};
 
 /// Who answers to a connection's names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,20 @@ pub(crate) enum Entry {
     Socket(SockId),
     /// Number of a [`TimeWait`].
     TimeWait(u32),
+}
+
+/// A connection in TIME-WAIT, with what is needed to judge who may have its port.
+#[derive(Debug)]
+pub(crate) struct TimeWait {
+    pub(crate) tuple: Tuple,
+    pub(crate) family: Family,
+    pub(crate) bound_dev: Option<DevId>,
+    pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) since: Instant,
+    pub(crate) end: netspace_tcp::TimeWait,
+    pub(super) acked_at: Option<Instant>,
+    pub(super) timer: Option<TimerId>,
 }
 
 /// The users of a port.

@@ -2,34 +2,21 @@
 
 use std::time::Duration;
 
-use netspace_base::{DevId, DropReason, Instant, Pkt, TimerId};
+use netspace_base::{DropReason, Instant};
 use netspace_tcp::{Segment, TimeWaitVerdict};
+use netspace_wire::tcp::SeqNum;
 
-use super::pump::{release_names, remove};
-use super::receive::{answer_without_socket, to_listener};
-use super::tables::Entry;
+use super::answer::answer_without_socket;
+use super::gone::{release_names, remove};
+use super::tables::{Entry, TimeWait};
 use crate::l4::{Arrival, SockTimer};
 use crate::snmp::Counter;
+use crate::sock::SockId;
 use crate::sock::table::Tuple;
-use crate::sock::{Family, SockId};
 use crate::{Netns, TimerKey, Turn};
 
 /// An unanswerable segment is answered at most once in this time (`tcp_invalid_ratelimit`).
 const ACK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// A connection in TIME-WAIT, with what is needed to judge who may have its port.
-#[derive(Debug)]
-pub(crate) struct TimeWait {
-    pub(crate) tuple: Tuple,
-    pub(crate) family: Family,
-    pub(crate) bound_dev: Option<DevId>,
-    pub(crate) reuse_addr: bool,
-    pub(crate) reuse_port: bool,
-    pub(crate) since: Instant,
-    pub(crate) end: netspace_tcp::TimeWait,
-    acked_at: Option<Instant>,
-    timer: Option<TimerId>,
-}
 
 /// A connection has come to TIME-WAIT: its names go to the small form. The socket stays as long as a program has it.
 pub(super) fn enter(ns: &mut Netns, t: &mut Turn, id: SockId) {
@@ -112,19 +99,19 @@ pub(super) fn take_over(ns: &mut Netns, now: Instant, number: u32) -> bool {
     true
 }
 
-/// A segment for a connection in TIME-WAIT.
+/// A segment for a connection in TIME-WAIT: the first number that a new connection of the same names may use, if it opens
+/// one; else why the segment ends here.
 pub(super) fn receive(
     ns: &mut Netns,
     t: &mut Turn,
     number: u32,
-    pkt: &Pkt,
     tuple: &Tuple,
-    segment: Segment,
+    segment: &Segment,
     arrival: &Arrival,
-) -> Result<(), DropReason> {
+) -> Result<SeqNum, DropReason> {
     let old = &mut ns.sockets.tcp.time_waits[number as usize];
     let expires_at = old.end.expires_at;
-    let verdict = old.end.receive(t.now, &segment);
+    let verdict = old.end.receive(t.now, segment);
     match verdict {
         TimeWaitVerdict::Drop(reason) => Err(reason),
         TimeWaitVerdict::Answer(answer, reason) => {
@@ -144,7 +131,7 @@ pub(super) fn receive(
         }
         TimeWaitVerdict::Reopen(floor) => {
             expire(ns, number);
-            to_listener(ns, t, pkt, tuple, segment, arrival, Some(floor))
+            Ok(floor)
         }
     }
 }

@@ -13,33 +13,19 @@ pub(crate) mod flavour;
 mod lite;
 mod receive;
 mod send;
+mod state;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use lite::Coverage;
 pub(crate) use receive::{below_min_ttl, control, cut_to, icmp_error, is_member, receive};
-use send::Pending;
 pub(crate) use send::{send, uncork};
+pub(crate) use state::Udp;
 
 use super::socket::Socket;
 use super::table::UdpKeys;
 use super::{Connect, Family, SockError, SockId, bind, out};
 use crate::{Netns, RouteKind, RouteQuery, Turn};
-
-/// UDP's own state of a socket.
-#[derive(Debug, Default)]
-pub(crate) struct Udp {
-    /// `UDP_CORK`.
-    pub(crate) cork: bool,
-    /// `UDP_SEGMENT`.
-    pub(crate) segment: u16,
-    /// `UDP_GRO`.
-    pub(crate) gro: bool,
-    /// `UDPLITE_SEND_CSCOV`, `UDPLITE_RECV_CSCOV`.
-    pub(crate) coverage: Coverage,
-    /// What `UDP_CORK` or `MSG_MORE` holds back.
-    pending: Option<Box<Pending>>,
-}
 
 /// connect(2): a default destination, and only datagrams from there.
 pub(crate) fn connect(ns: &mut Netns, t: &Turn, id: SockId, addr: SocketAddr) -> Result<Connect, SockError> {

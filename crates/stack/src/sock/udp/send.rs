@@ -5,6 +5,7 @@ use netspace_base::{ChecksumState, Detail, Gso, GsoKind, Pkt, Point};
 use netspace_wire::{checksum, protocol, udp};
 use smallvec::SmallVec;
 
+use super::state::Pending;
 use super::{flavour, lite};
 use crate::sock::out::{self, Flow};
 use crate::sock::{Message, SockError, SockId, bind, error, net};
@@ -14,15 +15,6 @@ use crate::{Netns, Turn};
 const MAX_SEGMENTS: usize = 128;
 /// Most payload bytes of a datagram.
 const MAX_PAYLOAD: usize = 65_535 - udp::HEADER_LEN;
-
-/// What `UDP_CORK` or `MSG_MORE` holds back.
-#[derive(Debug)]
-pub(super) struct Pending {
-    flow: Flow,
-    data: SmallVec<[Bytes; 4]>,
-    len: usize,
-    gso_size: u16,
-}
 
 /// sendmsg(2).
 pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -> Result<usize, SockError> {
