@@ -22,6 +22,7 @@ use crate::liveness::Liveness;
 use crate::monitor::Monitors;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::shadow::Shadow;
 use crate::sock::{Key, Sock};
 use crate::standin::{Hub, Witness};
 use crate::sys::epoll::{self, Epoll, Ready};
@@ -35,6 +36,12 @@ pub trait World {
     /// What the file `path` says on that host (`/etc/hosts`, `/etc/resolv.conf`, `/etc/nsswitch.conf`, `/etc/hostname`,
     /// `/proc/net/…`, `/proc/sys/net/…`); none if the host has no such file.
     fn file(&mut self, ns: NsId, path: &str) -> Option<Vec<u8>>;
+
+    /// What the directory `path` of such files has in it: names, and whether each is a directory; none if the host has no
+    /// such directory.
+    fn list(&mut self, _ns: NsId, _path: &str) -> Option<Vec<(String, bool)>> {
+        None
+    }
 
     /// A program writes `content` to the file `path` (a setting under `/proc/sys/net`); false if that is refused.
     fn write_file(&mut self, _ns: NsId, _path: &str, _content: &[u8]) -> bool {
@@ -192,6 +199,9 @@ pub struct Door {
     pub(crate) monitors: Monitors,
     pub(crate) report: Report,
     pub(crate) settings: Settings,
+    pub(crate) shadow: Shadow,
+    /// A program may stand in a directory of the network's files.
+    pub(crate) relative_matters: bool,
     busy: Vec<Key>,
     programs: BTreeMap<ProgramId, usize>,
     exits: Vec<(ProgramId, ExitStatus)>,
@@ -205,7 +215,8 @@ pub struct Door {
 impl Door {
     /// Forks the lab's first process. To be called early: it is a copy of the calling process.
     pub fn new() -> Result<Self, DoorError> {
-        let init = Init::start()?;
+        let shadow = Shadow::new();
+        let init = Init::start(shadow.root())?;
         process::raise_descriptor_limit();
         let epoll = Epoll::new()?;
         let timer = file::timer()?;
@@ -226,6 +237,8 @@ impl Door {
             monitors: Monitors::default(),
             report: Report::default(),
             settings: Settings::default(),
+            shadow,
+            relative_matters: false,
             busy: Vec::new(),
             programs: BTreeMap::new(),
             exits: Vec::new(),

@@ -67,6 +67,11 @@ fn if_bits(argument: u32, bits: u32, then: u32) -> Vec<Insn> {
     vec![load(argument, false), insn(JSET, 0, 1, bits), ret(then), ret(ALLOW)]
 }
 
+/// Allowed if the argument (its low half) has any of `bits`, else notified.
+fn unless_bits(argument: u32, bits: u32) -> Vec<Insn> {
+    vec![load(argument, false), insn(JSET, 0, 1, bits), ret(ALLOW), ret(NOTIFY)]
+}
+
 /// Notified if the pointer argument is not null, or `flags` (argument 3) has any of `bits`.
 fn if_pointer(argument: u32, bits: u32) -> Vec<Insn> {
     vec![
@@ -137,6 +142,8 @@ fn rules(exception: HandOver) -> Vec<(libc::c_long, Vec<Insn>)> {
         (libc::SYS_ioctl, ioctl()),
         (libc::SYS_sendmsg, hand_over(exception)),
         (libc::SYS_socket, socket()),
+        (libc::SYS_newfstatat, unless_bits(3, libc::AT_EMPTY_PATH.unsigned_abs())),
+        (libc::SYS_statx, unless_bits(2, libc::AT_EMPTY_PATH.unsigned_abs())),
     ];
     for nr in [
         libc::SYS_recvmsg,
@@ -154,11 +161,26 @@ fn rules(exception: HandOver) -> Vec<(libc::c_long, Vec<Insn>)> {
         libc::SYS_recvmmsg,
         libc::SYS_openat2,
         libc::SYS_uname,
+        libc::SYS_chdir,
+        libc::SYS_faccessat,
+        libc::SYS_faccessat2,
+        libc::SYS_readlinkat,
+        libc::SYS_getxattr,
+        libc::SYS_lgetxattr,
+        libc::SYS_listxattr,
+        libc::SYS_llistxattr,
     ] {
         rules.push((nr, always(NOTIFY)));
     }
     #[cfg(target_arch = "x86_64")]
-    for nr in [libc::SYS_open, libc::SYS_creat] {
+    for nr in [
+        libc::SYS_open,
+        libc::SYS_creat,
+        libc::SYS_stat,
+        libc::SYS_lstat,
+        libc::SYS_access,
+        libc::SYS_readlink,
+    ] {
         rules.push((nr, always(NOTIFY)));
     }
     for nr in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
@@ -262,6 +284,10 @@ mod tests {
         assert_eq!(ask(libc::SYS_prctl, [4, 0, 0, 0, 0, 0]), errno(0));
         assert_eq!(ask(libc::SYS_prctl, [4, 1, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_io_uring_setup, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(ask(libc::SYS_newfstatat, [3, 7, 9, 0x1000, 0, 0]), ALLOW, "fstat(2), as glibc makes it");
+        assert_eq!(ask(libc::SYS_newfstatat, [3, 7, 9, 0x100, 0, 0]), NOTIFY);
+        assert_eq!(ask(libc::SYS_statx, [3, 7, 0x1000, 0xfff, 9, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_statx, [3, 7, 0, 0xfff, 9, 0]), NOTIFY);
         assert_eq!(ask(libc::SYS_close, [2, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_close, [3, 0, 0, 0, 0, 0]), NOTIFY);
         assert_eq!(verdict(&filter, 0x4000_0003, libc::SYS_read, [0; 6]), KILL_PROCESS);

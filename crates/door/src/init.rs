@@ -12,13 +12,13 @@
 //! ```
 //!
 //! Programs are its children and it is their subreaper (prctl(2)), so whatever they leave behind comes back to it. When
-//! its end of the pair tells that the supervisor is gone, however that died, it kills its children until none are left.
+//! its end of the pair tells that the supervisor is gone, however that died, it kills its children until none are left, and clears away what was left behind.
 
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::filter::{self, HandOver};
 use crate::sys::process::{self, Forked};
@@ -89,14 +89,16 @@ pub(crate) struct Init {
 }
 
 impl Init {
-    /// Forks init. To be called early: it is a copy of this process.
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Forks init. To be called early: it is a copy of this process. The directory `litter` is removed when it ends.
+    pub(crate) fn start(litter: &Path) -> io::Result<Self> {
         let (ours, theirs) = socket::pair(socket::Kind::SeqPacket)?;
         let group = process::group_of(0);
         match process::fork()? {
             Forked::Child => {
                 drop(ours);
                 let code = i32::from(run(theirs, group).is_err());
+                // It is there if a program has asked for it.
+                let _ = std::fs::remove_dir_all(litter);
                 process::exit_now(code)
             }
             Forked::Parent(pid) => Ok(Self { socket: Some(ours), pid }),

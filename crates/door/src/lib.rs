@@ -23,6 +23,7 @@ pub mod probe;
 mod procfs;
 mod report;
 mod settings;
+mod shadow;
 mod sock;
 mod standin;
 #[allow(unsafe_code)]

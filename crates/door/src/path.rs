@@ -28,6 +28,16 @@ pub(crate) fn kind(path: &str) -> Kind {
     if path == "/proc/sys/kernel/hostname" { Kind::HostOrMachine } else { Kind::Machine }
 }
 
+/// Whether a file may be written: a sysctl.
+pub(crate) fn is_setting(path: &str) -> bool {
+    path.starts_with("/proc/sys/")
+}
+
+/// Whether an absolute path names a symbolic link, rather than what it leads to.
+pub(crate) fn is_link(literal: &str) -> bool {
+    !literal.ends_with('/') && parts(literal) == ["proc", "net"]
+}
+
 /// Whether a path, as a program writes it, can be one of ours at all: most are not, and cost no more than this look.
 pub(crate) fn may_matter(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -37,14 +47,7 @@ pub(crate) fn may_matter(path: &str) -> bool {
 /// The normal form of an absolute path, without looking at the file system: no doubled slashes, no `.` and `..`;
 /// `/proc/self/net` and the like are `/proc/net`.
 pub(crate) fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
+    let mut parts = parts(path);
     if parts.first() == Some(&"proc") {
         // /proc/<pid>/net and /proc/<pid>/task/<tid>/net
         let is_process = |part: &str| part == "self" || part == "thread-self" || part.parse::<u32>().is_ok();
@@ -56,6 +59,18 @@ pub(crate) fn normal(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts
 }
 
 /// Sockets of the machine's name services: asking them would tell names to, and get names from, another network.
@@ -83,6 +98,7 @@ mod tests {
         assert!(is_name_service("/var/run/nscd/socket"));
         assert!(is_name_service("/run/systemd/resolve/io.systemd.Resolve"));
         assert!(!is_name_service("/tmp/.X11-unix/X0"));
+        assert!(is_link("/proc//net") && !is_link("/proc/net/") && !is_link("/proc/self/net"));
         assert!(!may_matter("/usr/lib/python3.11/os.py"));
     }
 }

@@ -15,6 +15,7 @@ mod option;
 mod receive;
 mod send;
 mod socket;
+mod stat;
 
 use std::io;
 
@@ -117,6 +118,19 @@ impl Door {
             libc::SYS_openat | libc::SYS_openat2 => self.call_openat(world, call),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open | libc::SYS_creat => self.call_open(world, call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_stat | libc::SYS_lstat | libc::SYS_access | libc::SYS_readlink => {
+                self.call_stat(world, call)
+            }
+            libc::SYS_newfstatat
+            | libc::SYS_statx
+            | libc::SYS_faccessat
+            | libc::SYS_faccessat2
+            | libc::SYS_readlinkat => self.call_statat(world, call),
+            libc::SYS_getxattr | libc::SYS_lgetxattr | libc::SYS_listxattr | libc::SYS_llistxattr => {
+                self.call_attribute(world, call)
+            }
+            libc::SYS_chdir => Ok(self.call_chdir(call)),
             libc::SYS_uname => self.call_uname(world, call),
             libc::SYS_socket => self.call_socket(world, call),
             libc::SYS_bind => self.call_bind(world, call),

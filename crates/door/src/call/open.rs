@@ -8,7 +8,18 @@ use netspace_uapi::Errno;
 use super::{Answer, Call, Outcome, err, os};
 use crate::door::{Door, World};
 use crate::path::{self, Kind};
+use crate::shadow::Entries;
 use crate::sys::{file, seccomp};
+
+/// A path as a program gave it.
+pub(crate) struct Meant {
+    /// Its absolute form.
+    pub(crate) literal: String,
+    /// Its normal form.
+    pub(crate) path: String,
+    /// Whose it is.
+    pub(crate) kind: Kind,
+}
 
 impl Door {
     #[cfg(target_arch = "x86_64")]
@@ -29,16 +40,9 @@ impl Door {
     }
 
     fn open(&mut self, world: &mut dyn World, call: &Call, directory: i32, at: u64, flags: i32) -> Outcome {
-        let Ok(path) = self.read_str(call, at) else { return Ok(Answer::Proceed) };
-        if !path::may_matter(&path) && (path.starts_with('/') || directory == libc::AT_FDCWD) {
+        let Some(Meant { path, kind, .. }) = self.meant(call, directory, at) else {
             return Ok(Answer::Proceed);
-        }
-        let Some(path) = absolute(call, directory, &path) else { return Ok(Answer::Proceed) };
-        let path = path::normal(&path);
-        let kind = path::kind(&path);
-        if kind == Kind::Machine {
-            return Ok(Answer::Proceed);
-        }
+        };
         self.take_settings(world);
         let content = world.file(call.ns, &path);
         match (content, kind) {
@@ -47,11 +51,40 @@ impl Door {
             }
             (Some(content), _) => self.give_file(call, &content, flags),
             (None, Kind::HostOnly) => {
+                if let Some(entries) = world.list(call.ns, &path) {
+                    return self.give_directory(call, &path, &entries, flags);
+                }
                 self.refuse(call, "open", path);
                 err(libc::ENOENT)
             }
             (None, _) => Ok(Answer::Proceed),
         }
+    }
+
+    /// What a path of the caller means, if it is one that the machine is not simply asked for.
+    pub(crate) fn meant(&self, call: &Call, directory: i32, at: u64) -> Option<Meant> {
+        let path = self.read_str(call, at).ok()?;
+        let from_here = directory == libc::AT_FDCWD && !self.relative_matters;
+        if !path::may_matter(&path) && (path.starts_with('/') || from_here) {
+            return None;
+        }
+        let literal = absolute(call, directory, &path)?;
+        let literal = self.shadow.meant(&literal).map_or_else(|| literal.clone(), str::to_owned);
+        let path = path::normal(&literal);
+        let kind = path::kind(&path);
+        (kind != Kind::Machine).then_some(Meant { literal, path, kind })
+    }
+
+    /// Gives the program a directory with these entries.
+    fn give_directory(&mut self, call: &Call, path: &str, entries: &Entries, flags: i32) -> Outcome {
+        if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            return err(libc::EISDIR);
+        }
+        let place = self.shadow.directory(call.ns, path, entries).map_err(os)?;
+        // The program may make it the one that it stands in.
+        self.relative_matters = true;
+        let directory = fs::File::open(place).map_err(os)?;
+        self.answer_with_file(call, directory.as_fd(), flags)
     }
 
     /// Gives the program a file with this content.
@@ -67,7 +100,7 @@ impl Door {
 
     /// Gives the program a file to write a setting to.
     fn give_setting(&mut self, call: &Call, path: &str, content: Vec<u8>, flags: i32) -> Outcome {
-        if !path.starts_with("/proc/sys/") {
+        if !path::is_setting(path) {
             return err(libc::EACCES);
         }
         let fresh = flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_TRUNC != 0;

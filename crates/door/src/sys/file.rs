@@ -1,8 +1,12 @@
 //! Files in memory, and small questions about descriptors.
 
+use std::ffi::CString;
 use std::io;
 use std::io::Write;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::check;
 
@@ -105,6 +109,36 @@ pub(crate) fn reopen_to_write(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(std::fs::OpenOptions::new().read(true).write(true).open(path)?.into())
 }
 
+/// A value's bytes.
+///
+/// # Safety
+///
+/// Every byte must have been initialised, padding included.
+unsafe fn bytes<T>(value: &MaybeUninit<T>) -> Vec<u8> {
+    // SAFETY: the bytes of `value`, which we borrow, are initialised, as the caller promises.
+    unsafe { std::slice::from_raw_parts(value.as_ptr().cast::<u8>(), size_of::<T>()) }.to_vec()
+}
+
+/// The bytes of a file's `struct stat`.
+pub(crate) fn stat(path: &Path) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `path` is a C string that lives through the call; the kernel writes one stat.
+    check(unsafe { libc::stat(path.as_ptr(), stat.as_mut_ptr()) })?;
+    // SAFETY: zeroed as a whole.
+    Ok(unsafe { bytes(&stat) })
+}
+
+/// The bytes of a file's `struct statx` with the fields that `mask` asks for.
+pub(crate) fn statx(path: &Path, mask: u32) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: `path` is a C string that lives through the call; the kernel writes one statx.
+    check(unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, mask, stat.as_mut_ptr()) })?;
+    // SAFETY: zeroed as a whole.
+    Ok(unsafe { bytes(&stat) })
+}
+
 /// Tells when files are written.
 #[derive(Debug)]
 pub(crate) struct Inotify(OwnedFd);
@@ -124,7 +158,7 @@ impl Inotify {
 
     /// Watches a file for being written, and for being closed by a writer.
     pub(crate) fn watch(&self, file: BorrowedFd<'_>) -> io::Result<i32> {
-        let path = std::ffi::CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         let events = libc::IN_MODIFY | libc::IN_CLOSE_WRITE;
         // SAFETY: `path` is a C string that lives through the call.
         check(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), events) })

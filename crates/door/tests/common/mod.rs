@@ -36,6 +36,10 @@ impl World for Host {
         }
     }
 
+    fn list(&mut self, _ns: NsId, path: &str) -> Option<Vec<(String, bool)>> {
+        netspace_uapi::files::list(&self.ns, path)
+    }
+
     fn write_file(&mut self, _ns: NsId, path: &str, content: &[u8]) -> bool {
         matches!(netspace_uapi::files::write(&mut self.ns, &mut self.turn, path, content), Some(Ok(())))
     }

@@ -7,6 +7,7 @@ use netspace_base::{Instant, NsId};
 use netspace_door::{Door, Launch, LaunchError, ProgramId, Refused};
 use netspace_stack::sock::SockId;
 use netspace_stack::{Netns, Turn};
+use netspace_uapi::files;
 
 use super::World;
 use super::poller::Poller;
@@ -137,6 +138,10 @@ impl netspace_door::World for World {
 
     fn file(&mut self, ns: NsId, path: &str) -> Option<Vec<u8>> {
         self.view(ns, path)
+    }
+
+    fn list(&mut self, ns: NsId, path: &str) -> Option<Vec<(String, bool)>> {
+        files::list(&self.hosts[ns.0 as usize].netns, path)
     }
 
     fn write_file(&mut self, ns: NsId, path: &str, content: &[u8]) -> bool {
