@@ -57,9 +57,11 @@ impl Door {
         let (level, number) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno(libc::EINVAL))?.min(MAX_VALUE);
         let mut bytes = self.read(call, call.args[3], len)?;
-        if (level, number) == (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) {
-            let (len, at) = option::filter_program(&bytes)?;
-            bytes = self.read(call, at, len)?;
+        if level == libc::SOL_SOCKET
+            && [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF].contains(&number)
+        {
+            let (count, at) = option::filter_program(&bytes)?;
+            bytes = self.read(call, at, count * option::INSN_LEN)?;
         }
         if self.netlink(key).is_some() {
             return self.setsockopt_netlink(world, call, key, &bytes);
