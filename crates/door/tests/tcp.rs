@@ -255,3 +255,42 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.cl
     );
     assert_eq!(text, "full\nended True\n");
 }
+
+#[test]
+fn a_socket_whose_connect_failed_can_be_used_anew() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import socket, errno
+def tell(what, f):
+    try: print(what, f())
+    except OSError as e: print(what, errno.errorcode[e.errno])
+def connect(port): return lambda: s.connect(('127.0.0.1', port))
+def bind(port): return lambda: s.bind(('127.0.0.1', port))
+s = socket.socket(); tell('connect', connect(7001)); tell('bind', bind(6001)); tell('connect', connect(7001))
+tell('bind', bind(6002)); l = socket.create_server(('127.0.0.1', 7001)); tell('connect', connect(7001))
+print(s.getsockname()); l.close(); s.close()
+s = socket.socket(); s.setblocking(False)
+tell('connect', connect(7003)); tell('bind', bind(6003)); tell('listen', s.listen)
+tell('connect', connect(7003)); tell('listen', s.listen); tell('accept', s.accept)
+c = socket.create_connection(('127.0.0.1', 6003)); s.setblocking(True); print(s.accept()[1] == c.getsockname())
+",
+    );
+    // As Linux 6.18 says: a port that connect chose is given up, one that bind gave stays.
+    let expected = "\
+connect ECONNREFUSED
+bind None
+connect ECONNREFUSED
+bind EINVAL
+connect None
+('127.0.0.1', 6001)
+connect EINPROGRESS
+bind None
+listen EINVAL
+connect ECONNREFUSED
+listen None
+accept EAGAIN
+True
+";
+    assert_eq!(text, expected);
+}

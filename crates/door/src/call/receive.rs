@@ -176,6 +176,13 @@ impl Door {
         let (ns, t) = world.host(host);
         let Body::Datagram(datagram) = &mut sock.body else { return err(libc::EOPNOTSUPP) };
         match datagram.receive(ns, t, id, recv_flags) {
+            // Shut for reading, with nothing to read: the end only to those who would wait for more.
+            Ok(received) if received.from.is_none() && received.is_empty() && !recv_flags.error_queue => {
+                match self.block(call, key, flags, false)? {
+                    Answer::Hold(_) => Ok(Ok(received)),
+                    other => Ok(Err(other)),
+                }
+            }
             Ok(received) => {
                 sock.last_received = Some(received.control.at);
                 note(world, host, || {

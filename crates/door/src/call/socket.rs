@@ -153,6 +153,10 @@ impl Door {
         };
         let host = sock.ns;
         let (ns, t) = world.host(host);
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // The attempt to connect that failed has given up the names that it had chosen itself.
+            ns.disconnect(t, id)?;
+        }
         let mut result = ns.bind(t, id, addr);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
             // Whoever had it has closed it meanwhile.
@@ -172,6 +176,13 @@ impl Door {
             return err(libc::EOPNOTSUPP);
         }
         let host = sock.ns;
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // Once connect has told that the attempt failed the socket can be used anew.
+            if !sock.connect_told {
+                return err(libc::EINVAL);
+            }
+            self.replace_spent(call, key)?;
+        }
         let (ns, t) = world.host(host);
         let mut result = ns.listen(t, id, backlog);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
@@ -214,9 +225,10 @@ impl Door {
                 Ok(Answer::Proceed)
             }
             Body::Datagram(datagram) => {
-                ns.shutdown(t, id, how)?;
-                let how = call.int(1);
-                socket::shutdown(datagram.push.inner.as_fd(), how);
+                // ENOTCONN is told of an unconnected one, which is shut down all the same.
+                let result = ns.shutdown(t, id, how);
+                datagram.push.shut(call.int(1));
+                result?;
                 DONE
             }
             Body::Listener(_) => {
