@@ -8,11 +8,11 @@ use netspace_uapi::sockaddr::{self, Parsed};
 
 use super::{Answer, Call, DONE, Outcome, err, os};
 use crate::door::{Door, World, note};
-use crate::hold::Wait;
 use crate::path;
 use crate::sock::{Body, Key};
 use crate::standin::Fresh;
 use crate::sys::seccomp;
+use crate::trapped::Wait;
 
 impl Door {
     pub(crate) fn call_connect(&mut self, world: &mut dyn World, call: &Call) -> Outcome {

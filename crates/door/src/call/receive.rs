@@ -134,7 +134,10 @@ impl Door {
                 }
                 Ok(Answer::Hold(wait)) => {
                     let timeout = self.recvmmsg_timeout(call)?;
-                    return Ok(Answer::Hold(crate::hold::Wait { timeout: timeout.or(wait.timeout), ..wait }));
+                    return Ok(Answer::Hold(crate::trapped::Wait {
+                        timeout: timeout.or(wait.timeout),
+                        ..wait
+                    }));
                 }
                 Err(_) if call.done > 0 => break,
                 other => return other,

@@ -17,7 +17,8 @@ use netspace_wire::tcp::SeqNum;
 
 use crate::cc::{Acked, Congestion};
 use crate::config::Config;
-use crate::ecn::{EcnKind, EcnState, Feedback};
+use crate::config::EcnKind;
+use crate::ecn::{EcnState, Feedback};
 use crate::queue::ByteQueue;
 use crate::rtt::RttEstimator;
 use crate::segment::Segment;
