@@ -3,21 +3,12 @@
 //! A flow's hash chooses the socket, or the group's own classic BPF program (`SO_ATTACH_REUSEPORT_CBPF`): it sees the packet
 //! from its payload on, and its result is the socket's place in the group, in the order of binding.
 
-use netspace_base::Pkt;
 use smallvec::SmallVec;
 
-use super::bpf::{Input, Program};
+use super::bpf::Program;
 use super::socket::{Kind, Socket};
 use super::table::Sockets;
 use super::{SockError, SockId};
-
-/// The place in a group of `len` that its program chooses for a packet whose data is at the transport header, the payload
-/// `payload_at` bytes on; none if there is no such place.
-pub(crate) fn place(program: &Program, pkt: &Pkt, payload_at: usize, len: usize) -> Option<usize> {
-    let mut input = Input::of(pkt);
-    input.data = input.data.get(payload_at..).unwrap_or_default();
-    Some(program.run(&input) as usize).filter(|&place| place < len)
-}
 
 /// The other sockets of a socket's group.
 fn mates(sockets: &Sockets, id: SockId) -> SmallVec<[SockId; 8]> {

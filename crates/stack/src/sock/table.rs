@@ -12,7 +12,7 @@ pub(crate) use super::names::{Ids, Map, Secret, Tuple, devices_overlap};
 use super::socket::Socket;
 use super::sysctl::SockSysctls;
 use super::tcp::TcpTables;
-use super::{Family, SockError, SockId, reuseport};
+use super::{Family, SockError, SockId};
 use crate::{Effect, Turn};
 
 /// The most sockets that a namespace holds.
@@ -219,7 +219,7 @@ pub(crate) fn choose(
         candidates.filter(|&id| score(id) == Some(top) && table[id].opts.reuse_port).collect();
     let program = group.iter().find_map(|&id| table[id].opts.reuseport_filter.as_ref());
     if let Some((program, (pkt, at))) = program.zip(payload)
-        && let Some(place) = reuseport::place(program, pkt, at, group.len())
+        && let Some(place) = program.place(pkt, at, group.len())
     {
         return Some(group[place]);
     }
