@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use netspace_stack::sock::{Family, How, SockError, SockType};
+use netspace_stack::sock::{Family, How, SockError, SockOpt, SockType};
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 
@@ -61,6 +61,7 @@ impl Door {
         };
         let nonblocking = ty & libc::SOCK_NONBLOCK != 0;
         let made = if sock_type == SockType::Stream {
+            ns.set_option(t, id, SockOpt::OobInline(true))?;
             Fresh::new(nonblocking).map(Body::Fresh)
         } else {
             Datagram::new(nonblocking).map(Body::Datagram)
@@ -133,6 +134,7 @@ impl Door {
             last_received: None,
             buffers: Buffers::default(),
             error: None,
+            oob_inline: false,
             connect_told: false,
         });
         Ok(Answer::Sent)
