@@ -177,10 +177,14 @@ impl Sender {
         self.recovery.prior_cwnd = self.cc.cwnd;
         self.recovery.prior_ssthresh = self.cc.ssthresh;
         self.recovery.undo_from = self.una;
-        self.recovery.undo_resent = 0;
-        self.recovery.undo_left = 0;
+        // What an earlier recovery sent again may still be under way: its ACK echoes a time before anything is sent again
+        // now, and yet is no sign of a mistake.
+        self.recovery.undo_resent = self.board.retrans;
+        self.recovery.undo_left = self.board.retrans;
         self.recovery.marked = false;
-        self.recovery.first_resent_clock = None;
+        if self.board.retrans == 0 {
+            self.recovery.first_resent_clock = None;
+        }
     }
 
     fn begin_reduction(&mut self) {
