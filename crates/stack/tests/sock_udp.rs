@@ -413,7 +413,7 @@ fn options_come_back_as_they_were_set() {
     assert_eq!(net.call(A, |ns, t| ns.option(t, s, OptName::SndBuf)), Ok(SockOpt::SndBuf(4608)));
     for (s, option, error) in [
         (s, SockOpt::TcpNoDelay(true), SockError::NoSuchOption),
-        (st, SockOpt::TcpCongestion("bbr".into()), SockError::NoEntry),
+        (st, SockOpt::TcpCongestion("swift".into()), SockError::NoEntry),
         (st, SockOpt::TcpKeepIdle(0), SockError::Invalid),
         (s, SockOpt::IpTtl(Some(0)), SockError::Invalid),
         (s, SockOpt::V6Only(true), SockError::NoSuchOption),

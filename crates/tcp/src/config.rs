@@ -3,6 +3,7 @@
 use netspace_base::Duration;
 
 use crate::cc::CongestionKind;
+use crate::ecn::EcnPolicy;
 use crate::rtt::RtoBounds;
 
 /// The size of a buffer: it starts at `start` bytes and grows by need up to `max`. Equal values fix it.
@@ -111,6 +112,17 @@ pub struct Config {
     pub gso: bool,
     /// Largest payload of such a segment, bytes.
     pub gso_max: u32,
+    /// Segments of which such a segment holds at least as many (`net.ipv4.tcp_min_tso_segs`).
+    pub min_tso_segs: u32,
+    /// The logarithm of the round-trip time, in microseconds, from which on super-segments become smaller
+    /// (`net.ipv4.tcp_tso_rtt_log`).
+    pub tso_rtt_log: u32,
+    /// The highest rate of sending, bytes per second (`SO_MAX_PACING_RATE`); any but `u64::MAX` turns pacing on.
+    pub max_pacing_rate: u64,
+    /// The pacing rate in slow start, per cent of a window per round trip (`net.ipv4.tcp_pacing_ss_ratio`).
+    pub pacing_ss_ratio: u32,
+    /// The same in congestion avoidance (`net.ipv4.tcp_pacing_ca_ratio`).
+    pub pacing_ca_ratio: u32,
     /// The window that we advertise grows with what the program reads (`net.ipv4.tcp_moderate_rcvbuf`).
     pub moderate_recv_buffer: bool,
     /// Urgent bytes stay in the stream (`SO_OOBINLINE`).
@@ -161,6 +173,11 @@ impl Default for Config {
             tail_loss_probe: true,
             gso: true,
             gso_max: (64 << 10) - 128,
+            min_tso_segs: 2,
+            tso_rtt_log: 9,
+            max_pacing_rate: u64::MAX,
+            pacing_ss_ratio: 200,
+            pacing_ca_ratio: 120,
             moderate_recv_buffer: true,
             oob_inline: false,
             notsent_lowat: u32::MAX,
@@ -175,6 +192,11 @@ impl Config {
         RtoBounds { initial: self.rto_initial, min: self.rto_min, max: self.rto_max }
     }
 
+    /// Whether segments are paced from the start.
+    pub(crate) fn paces(&self) -> bool {
+        self.max_pacing_rate != u64::MAX || self.congestion.needs_pacing()
+    }
+
     /// The segment size to tell the peer.
     pub(crate) fn advertised_mss(&self, path_mss: u16) -> u16 {
         if self.mss_max == 0 { path_mss } else { path_mss.min(self.mss_max) }
@@ -187,48 +209,5 @@ impl Config {
             largest = largest.min(self.window_clamp);
         }
         (0..14).find(|&scale| largest >> scale <= 0xffff).unwrap_or(14)
-    }
-}
-
-/// What kind of congestion notification two ends can agree on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum EcnKind {
-    /// None.
-    #[default]
-    None,
-    /// RFC 3168.
-    Classic,
-    /// RFC 9768.
-    Accurate,
-}
-
-/// What is asked for, and what is granted to a peer that asks (`net.ipv4.tcp_ecn`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EcnPolicy {
-    /// What our SYN asks for.
-    pub ask: EcnKind,
-    /// The most that our SYN-ACK grants.
-    pub grant: EcnKind,
-}
-
-impl EcnPolicy {
-    /// The policy of a value of `net.ipv4.tcp_ecn`; values beyond 5 are none.
-    pub const fn of_sysctl(value: u32) -> Self {
-        use EcnKind::{Accurate, Classic, None};
-        let (ask, grant) = match value {
-            1 => (Classic, Classic),
-            2 => (None, Classic),
-            3 => (Accurate, Accurate),
-            4 => (Classic, Accurate),
-            5 => (None, Accurate),
-            _ => (None, None),
-        };
-        Self { ask, grant }
-    }
-}
-
-impl Default for EcnPolicy {
-    fn default() -> Self {
-        Self::of_sysctl(2)
     }
 }

@@ -8,8 +8,8 @@ use netspace_base::{Duration, Instant};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use crate::cc::CongestionKind;
-use crate::config::{BufferSize, Config, EcnKind, Keepalive};
-use crate::ecn::EcnState;
+use crate::config::{BufferSize, Config, Keepalive};
+use crate::ecn::{EcnKind, EcnState};
 use crate::event::Events;
 use crate::mib::{Mib, Mibs};
 use crate::receive::{Owed, Receiver};
@@ -135,6 +135,7 @@ impl Connection {
         if taken == 0 {
             return 0;
         }
+        self.send.check_app_limited();
         self.end_send_pause(now);
         self.send.buffer.push(data);
         self.send.more = flags.more;
@@ -397,9 +398,13 @@ impl Connection {
     }
 
     /// `TCP_CONGESTION`.
-    pub fn set_congestion(&mut self, kind: CongestionKind) {
+    pub fn set_congestion(&mut self, now: Instant, kind: CongestionKind) {
         self.config.congestion = kind;
-        self.send.cc.set_kind(kind);
+        let at = self.send.moment(now);
+        self.send.cc.set_kind(kind, &at);
+        if kind.needs_pacing() {
+            self.send.pacing.turn_on();
+        }
     }
 
     /// `TCP_QUICKACK`: on sends an ACK that is held back.
@@ -431,6 +436,15 @@ impl Connection {
     /// `TCP_NOTSENT_LOWAT`, bytes.
     pub fn set_notsent_lowat(&mut self, bytes: u32) {
         self.config.notsent_lowat = bytes;
+    }
+
+    /// `SO_MAX_PACING_RATE`, bytes per second: paces from now on, unless it is `u64::MAX`, which only lifts the bound.
+    pub fn set_max_pacing_rate(&mut self, rate: u64) {
+        self.config.max_pacing_rate = rate;
+        self.send.cc.pacing_rate = self.send.cc.pacing_rate.min(rate);
+        if rate != u64::MAX {
+            self.send.pacing.turn_on();
+        }
     }
 
     /// `SO_LINGER` with zero seconds: close resets.
@@ -551,7 +565,8 @@ impl Connection {
         }
         let idle = now.saturating_since(self.send.last_sent_at);
         let rto = self.send.rtt.rto(&self.config.rto_bounds());
-        self.send.cc.on_idle_end(idle, rto, self.send.mss, self.config.slow_start_after_idle);
+        let at = self.send.moment(now);
+        self.send.cc.on_idle_end(idle, rto, &at, self.config.slow_start_after_idle);
     }
 
     /// The segment size that path, peer and settings allow.

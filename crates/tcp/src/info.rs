@@ -2,8 +2,9 @@
 
 use netspace_base::{Duration, Instant};
 
-use crate::config::EcnKind;
+use crate::cc::ControllerInfo;
 use crate::connection::{Connection, Flags};
+use crate::ecn::EcnKind;
 
 /// A connection in numbers: `struct tcp_info`'s fields in its units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,6 +87,20 @@ pub struct TcpInfo {
     pub data_segs_out: u32,
     /// Delivery rate, bytes per second.
     pub delivery_rate: u64,
+    /// The program, not the network, limited that rate.
+    pub delivery_rate_app_limited: bool,
+    /// Bytes per second at which segments are paced; `u64::MAX` = not known yet.
+    pub pacing_rate: u64,
+    /// The program's bound of it (`SO_MAX_PACING_RATE`).
+    pub max_pacing_rate: u64,
+    /// Time with data in flight or waiting.
+    pub busy_time: Duration,
+    /// Of that, limited by the peer's window.
+    pub rwnd_limited: Duration,
+    /// Of that, limited by the send buffer.
+    pub sndbuf_limited: Duration,
+    /// Segments delivered, the SYN included.
+    pub delivered: u32,
     /// Bytes sent, retransmissions included.
     pub bytes_sent: u64,
     /// Bytes retransmitted.
@@ -110,12 +125,18 @@ impl Connection {
         self.send.segments_resent
     }
 
+    /// What the congestion control tells of itself (`TCP_CC_INFO`), if it does.
+    pub fn controller_info(&self) -> Option<ControllerInfo> {
+        self.send.cc.info()
+    }
+
     /// The connection in numbers.
     pub fn info(&self, now: Instant) -> TcpInfo {
         let (send, recv) = (&self.send, &self.recv);
         let mss = send.mss.max(1);
         let segments = |bytes: u32| bytes.div_ceil(mss);
         let (sacked, lost, retrans) = send.marked();
+        let times = send.chrono.times(now);
         let flag = |flag, bit: u8| if self.flags.contains(flag) { bit } else { 0 };
         TcpInfo {
             state: self.state.linux(),
@@ -160,7 +181,14 @@ impl Connection {
             min_rtt: send.rtt.min().unwrap_or_default(),
             data_segs_in: self.counts.data_segments_in,
             data_segs_out: self.counts.data_segments_out,
-            delivery_rate: send.rate,
+            delivery_rate: send.rate.rate.bytes_per_second(),
+            delivery_rate_app_limited: send.rate.rate.app_limited,
+            pacing_rate: send.cc.pacing_rate,
+            max_pacing_rate: self.config.max_pacing_rate,
+            busy_time: times.busy,
+            rwnd_limited: times.window_limited,
+            sndbuf_limited: times.buffer_limited,
+            delivered: (send.rate.delivered.div_ceil(u64::from(mss)) as u32).wrapping_add(1),
             bytes_sent: self.counts.bytes_sent,
             bytes_retrans: send.bytes_resent,
             snd_wnd: send.wnd,

@@ -24,6 +24,9 @@ impl Connection {
             self.die(None);
             return;
         }
+        if self.timers.pacing_at <= now {
+            self.timers.pacing_at = Instant::FAR_FUTURE;
+        }
         if self.timers.resend_at <= now {
             self.on_resend_timeout(now);
         }
@@ -189,7 +192,7 @@ impl Connection {
         self.arm_rto(now);
         if let Some(timeout) = self.send.tail_probe_timeout(&self.config) {
             // RFC 8985 §7.2: at the latest when the timeout would come.
-            let at = (now + timeout).min(self.timers.resend_at);
+            let at = (now + timeout + self.send.pacing.delay(now)).min(self.timers.resend_at);
             self.timers.set_resend(Resend::TailProbe, at);
         }
     }
@@ -211,7 +214,9 @@ impl Connection {
     }
 
     fn arm_rto(&mut self, now: Instant) {
-        let mut at = self.send.rto_from + self.send.rtt.rto(&self.config.rto_bounds());
+        // What pacing holds back is not late.
+        let rto = self.send.rtt.rto(&self.config.rto_bounds());
+        let mut at = self.send.rto_from + rto + self.send.pacing.delay(now);
         if let (Some(limit), Some(stalled_at)) = (self.config.user_timeout, self.stalled_at) {
             at = at.min(stalled_at + limit);
         }

@@ -28,6 +28,8 @@ pub(crate) enum Resend {
 pub(crate) struct Timers {
     pub(crate) resend: Resend,
     pub(crate) resend_at: Instant,
+    /// When pacing lets the next segment go.
+    pub(crate) pacing_at: Instant,
     pub(crate) delayed_ack_at: Instant,
     pub(crate) keepalive_at: Instant,
     /// The end of FIN-WAIT-2 or TIME-WAIT.
@@ -39,6 +41,7 @@ impl Default for Timers {
         Self {
             resend: Resend::Idle,
             resend_at: Instant::FAR_FUTURE,
+            pacing_at: Instant::FAR_FUTURE,
             delayed_ack_at: Instant::FAR_FUTURE,
             keepalive_at: Instant::FAR_FUTURE,
             linger_at: Instant::FAR_FUTURE,
@@ -58,7 +61,8 @@ impl Timers {
 
     /// The earliest; none if all are off.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let next = self.resend_at.min(self.delayed_ack_at).min(self.keepalive_at).min(self.linger_at);
+        let next = self.resend_at.min(self.pacing_at).min(self.delayed_ack_at);
+        let next = next.min(self.keepalive_at).min(self.linger_at);
         (next != Instant::FAR_FUTURE).then_some(next)
     }
 

@@ -7,7 +7,7 @@ use netspace_wire::protocol;
 
 use super::socket::{Kind, Socket, shown};
 use super::tcp::{self, TcpState};
-use super::{Family, Owner, SockId, SockType, TcpInfo, unspecified};
+use super::{ControllerInfo, Family, Owner, SockId, SockType, TcpInfo, unspecified};
 use crate::Netns;
 
 /// A socket's timer (the `tr` column of `/proc/net/tcp`, `ss -o`).
@@ -116,6 +116,11 @@ impl Netns {
         self.sockets.table.get(id).filter(|s| s.tcp().is_some()).map(|s| tcp::info(s, now))
     }
 
+    /// `TCP_CC_INFO` of a socket in the list.
+    pub fn tcp_cc_info(&self, id: SockId) -> Option<ControllerInfo> {
+        self.sockets.table.get(id).and_then(tcp::controller_info)
+    }
+
     /// How many sockets of which kind there are.
     pub fn sock_stat(&self) -> SockStat {
         let mut stat = SockStat {
@@ -181,7 +186,7 @@ fn describe(id: SockId, socket: &Socket, now: Instant) -> SockInfo {
         mark: socket.opts.mark,
         v6only: socket.opts.v6only,
         shutdown: u8::from(socket.shut_read) | u8::from(socket.shut_write) << 1,
-        congestion: socket.tcp().map(|tcp| tcp.opts.congestion.0),
+        congestion: socket.tcp().map(|tcp| tcp.opts.congestion.name()),
     }
 }
 

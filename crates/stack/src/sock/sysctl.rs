@@ -2,10 +2,15 @@
 //!
 //! Names are those under `/proc/sys/net`, with dots: `ipv4.tcp_syn_retries`, `core.somaxconn`.
 
+use netspace_tcp::CongestionKind;
+
 use super::SockError;
 
 /// A sysctl's value: how it is read from text and printed.
 trait Value: Sized {
+    /// How a text is refused that is no value.
+    const REFUSAL: SockError = SockError::Invalid;
+
     fn read(text: &str, min: i64, max: i64) -> Option<Self>;
     fn print(&self) -> String;
 }
@@ -36,28 +41,22 @@ impl<const N: usize> Value for [u32; N] {
     }
 }
 
-/// The congestion control of new connections.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CongestionName(pub &'static str);
+impl Value for CongestionKind {
+    const REFUSAL: SockError = SockError::NoEntry;
 
-impl CongestionName {
-    /// All that a connection may use.
-    pub const ALL: [&'static str; 2] = ["cubic", "reno"];
-
-    /// The congestion control of this name.
-    pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|known| **known == name.trim()).map(|known| Self(known))
-    }
-}
-
-impl Value for CongestionName {
     fn read(text: &str, _min: i64, _max: i64) -> Option<Self> {
-        Self::find(text)
+        Self::from_name(text.trim())
     }
 
     fn print(&self) -> String {
-        self.0.to_owned()
+        self.name().to_owned()
     }
+}
+
+/// The congestion controls' names, of those for which `wanted` holds.
+fn congestion_names(wanted: impl Fn(CongestionKind) -> bool) -> String {
+    let kinds = CongestionKind::ALL.iter().filter(|&&kind| wanted(kind));
+    kinds.map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
 }
 
 /// Ports that are never chosen by themselves (`ip_local_reserved_ports`): inclusive ranges.
@@ -108,12 +107,16 @@ macro_rules! sysctls {
             /// All names.
             pub const NAMES: &[&str] = &[$($name,)*];
 
+            /// Names that can only be read.
+            pub const READ_ONLY: &[&str] =
+                &["ipv4.tcp_allowed_congestion_control", "ipv4.tcp_available_congestion_control"];
+
             /// Sets a sysctl; none if the name is not one of the transport layer's.
             pub fn set(&mut self, name: &str, value: &str) -> Option<Result<(), SockError>> {
                 match name {
                     $($name => match <$ty>::read(value, $min, $max) {
                         Some(value) => self.$field = value,
-                        None => return Some(Err(SockError::Invalid)),
+                        None => return Some(Err(<$ty>::REFUSAL)),
                     },)*
                     _ => return None,
                 }
@@ -124,8 +127,8 @@ macro_rules! sysctls {
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {
                     $($name => Some(self.$field.print()),)*
-                    "ipv4.tcp_available_congestion_control" | "ipv4.tcp_allowed_congestion_control" =>
-                        Some(CongestionName::ALL.join(" ")),
+                    "ipv4.tcp_available_congestion_control" => Some(congestion_names(|_| true)),
+                    "ipv4.tcp_allowed_congestion_control" => Some(congestion_names(CongestionKind::is_allowed)),
                     _ => None,
                 }
             }
@@ -181,7 +184,7 @@ sysctls! {
     tcp_recovery: u32 = 1, "ipv4.tcp_recovery", 0..=7, "RACK loss detection (RFC 8985).";
     tcp_early_retrans: u32 = 3, "ipv4.tcp_early_retrans", 0..=4, "Tail loss probes (RFC 8985).";
     tcp_frto: u32 = 2, "ipv4.tcp_frto", 0..=2, "F-RTO (RFC 5682).";
-    tcp_congestion_control: CongestionName = CongestionName("cubic"), "ipv4.tcp_congestion_control", 0..=0, "Congestion control of new connections.";
+    tcp_congestion_control: CongestionKind = CongestionKind::Cubic, "ipv4.tcp_congestion_control", 0..=0, "Congestion control of new connections.";
     tcp_slow_start_after_idle: u32 = 1, "ipv4.tcp_slow_start_after_idle", 0..=1, "Whether an idle connection starts slowly again (RFC 2861).";
     tcp_moderate_rcvbuf: u32 = 1, "ipv4.tcp_moderate_rcvbuf", 0..=1, "Whether receive buffers grow by themselves.";
     tcp_adv_win_scale: u32 = 1, "ipv4.tcp_adv_win_scale", 0..=31, "Share of the receive buffer that is overhead.";
@@ -201,6 +204,10 @@ sysctls! {
     tcp_migrate_req: u32 = 0, "ipv4.tcp_migrate_req", 0..=1, "Whether requests move to another listener of the group on close.";
     tcp_retrans_collapse: u32 = 1, "ipv4.tcp_retrans_collapse", 0..=1, "Whether retransmissions are joined.";
     tcp_reordering: u32 = 3, "ipv4.tcp_reordering", 1..=2_147_483_647, "First guess of the path's reordering, segments.";
+    tcp_min_tso_segs: u32 = 2, "ipv4.tcp_min_tso_segs", 1..=255, "Segments of which a super-segment holds at least as many.";
+    tcp_tso_rtt_log: u32 = 9, "ipv4.tcp_tso_rtt_log", 0..=255, "Logarithm of the round-trip time, in microseconds, from which on super-segments are smaller.";
+    tcp_pacing_ss_ratio: u32 = 200, "ipv4.tcp_pacing_ss_ratio", 0..=1000, "Pacing rate in slow start, per cent of a window per round trip.";
+    tcp_pacing_ca_ratio: u32 = 120, "ipv4.tcp_pacing_ca_ratio", 0..=1000, "The same in congestion avoidance.";
     tcp_limit_output_bytes: u32 = 4_194_304, "ipv4.tcp_limit_output_bytes", 0..=2_147_483_647, "Bytes of a connection that may lie in queues below.";
 }
 
@@ -236,7 +243,11 @@ mod tests {
         assert_eq!(s.set("ipv4.ip_local_reserved_ports", "80,90-95"), Some(Ok(())));
         assert!(s.reserved_ports.contains(93) && !s.reserved_ports.contains(81));
         assert_eq!(s.get("ipv4.ip_local_reserved_ports").as_deref(), Some("80,90-95"));
-        assert_eq!(s.set("ipv4.tcp_congestion_control", "bbr"), Some(Err(SockError::Invalid)));
+        assert_eq!(s.set("ipv4.tcp_congestion_control", "swift"), Some(Err(SockError::NoEntry)));
+        assert_eq!(s.set("ipv4.tcp_congestion_control", "bbr\n"), Some(Ok(())));
+        assert_eq!(s.get("ipv4.tcp_congestion_control").as_deref(), Some("bbr"));
+        let available = s.get("ipv4.tcp_available_congestion_control").unwrap();
+        assert!(available.starts_with("reno cubic bbr"), "{available}");
         assert_eq!(s.set("ipv4.ip_forward", "1"), None);
         assert_eq!(
             SockSysctls::NAMES.len(),

@@ -35,7 +35,8 @@ impl Netns {
 
     /// All names under `/proc/sys/net`, with dots, in order.
     pub fn sysctl_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = SockSysctls::NAMES.iter().map(|&name| name.to_owned()).collect();
+        let own = SockSysctls::NAMES.iter().chain(SockSysctls::READ_ONLY);
+        let mut names: Vec<String> = own.map(|&name| name.to_owned()).collect();
         let mut group = |prefix: &str, of: &[&str]| names.extend(of.iter().map(|n| format!("{prefix}.{n}")));
         group("ipv4", Net4::NAMES);
         group("ipv4", &["ip_forward"]);

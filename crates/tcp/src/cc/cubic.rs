@@ -9,7 +9,8 @@
 
 use netspace_base::{Duration, Instant};
 
-use super::Acked;
+use super::hystart::HyStart;
+use super::{Acked, Window};
 
 /// β = 0.7 (§4.6), in tenths.
 const BETA_TENTHS: u64 = 7;
@@ -33,24 +34,31 @@ pub(super) struct Cubic {
     /// Bytes² that did not make a whole byte yet, of the cubic and of the Reno window.
     remainder: u64,
     remainder_est: u64,
+    /// The way out of the first slow start.
+    hystart: HyStart,
 }
 
-impl Cubic {
+impl Window for Cubic {
+    /// RFC 9406 §4.3: HyStart++ only before the first loss.
+    fn start(&mut self, acked: &Acked, first: bool) -> (u32, bool) {
+        if first { self.hystart.on_ack(acked) } else { (acked.bytes, false) }
+    }
+
     /// §4.2–4.5: the larger of the cubic window one round trip from now and what Reno would have.
-    pub(super) fn grow(&mut self, cwnd: u32, acked: &Acked) -> u32 {
+    fn grow(&mut self, cwnd: u32, acked: &Acked) -> u32 {
         let epoch = match self.epoch {
             Some(epoch) => epoch,
-            None => self.begin_epoch(acked.now, cwnd, acked.mss),
+            None => self.begin_epoch(acked.at.now, cwnd, acked.at.mss),
         };
-        let elapsed_ms = acked.now.saturating_since(epoch).as_millis() as u64;
-        let target = self.window_at(elapsed_ms + acked.srtt.as_millis() as u64, acked.mss);
+        let elapsed_ms = acked.at.now.saturating_since(epoch).as_millis() as u64;
+        let target = self.window_at(elapsed_ms + acked.at.srtt.as_millis() as u64, acked.at.mss);
         let target = target.clamp(u64::from(cwnd), u64::from(cwnd) * 3 / 2);
         self.remainder += (target - u64::from(cwnd)) * u64::from(acked.bytes);
         let cubic = cwnd.saturating_add((self.remainder / u64::from(cwnd)) as u32);
         self.remainder %= u64::from(cwnd);
 
         self.grow_reno_estimate(cwnd, acked);
-        if self.window_at(elapsed_ms, acked.mss) < u64::from(self.w_est) {
+        if self.window_at(elapsed_ms, acked.at.mss) < u64::from(self.w_est) {
             return cubic.max(self.w_est);
         }
         cubic
@@ -58,7 +66,7 @@ impl Cubic {
 
     /// §4.6 and §4.7: the window after congestion; remembers the plateau, lower when the last was not reached again, so
     /// that room is left for newcomers (fast convergence).
-    pub(super) fn reduce(&mut self, cwnd: u32) -> u32 {
+    fn reduce(&mut self, cwnd: u32) -> u32 {
         self.epoch = None;
         self.w_max_prior = self.w_max;
         self.w_max =
@@ -67,18 +75,20 @@ impl Cubic {
         (u64::from(cwnd) * BETA_TENTHS / 10) as u32
     }
 
-    pub(super) fn undo(&mut self) {
+    fn undo(&mut self) {
         self.epoch = None;
         self.w_max = self.w_max_prior.max(self.w_max);
     }
 
     /// §5.8: time without sending does not count.
-    pub(super) fn on_idle_end(&mut self, idle: Duration) {
+    fn on_idle_end(&mut self, idle: Duration) {
         if let Some(epoch) = &mut self.epoch {
             *epoch += idle;
         }
     }
+}
 
+impl Cubic {
     fn begin_epoch(&mut self, now: Instant, cwnd: u32, mss: u32) -> Instant {
         if self.w_max < cwnd {
             self.w_max = cwnd;
@@ -106,7 +116,7 @@ impl Cubic {
 
     /// §4.3: α = 3(1−β)/(1+β) = 9/17 segment each round trip, a whole one once it is at the former window.
     fn grow_reno_estimate(&mut self, cwnd: u32, acked: &Acked) {
-        let step = u64::from(acked.bytes) * u64::from(acked.mss);
+        let step = u64::from(acked.bytes) * u64::from(acked.at.mss);
         self.remainder_est += if self.w_est >= self.cwnd_prior { step } else { step * 9 / 17 };
         self.w_est = self.w_est.saturating_add((self.remainder_est / u64::from(cwnd)) as u32);
         self.remainder_est %= u64::from(cwnd);

@@ -30,8 +30,8 @@ pub(super) struct HyStart {
 }
 
 impl HyStart {
-    /// How much of `bytes` the window may grow by, and whether slow start is over.
-    pub(super) fn on_ack(&mut self, acked: &Acked, bytes: u32) -> (u32, bool) {
+    /// By how much the window may grow by, and whether slow start is over.
+    pub(super) fn on_ack(&mut self, acked: &Acked) -> (u32, bool) {
         let mut over = false;
         if acked.una >= self.round_end {
             over = self.begin_round(acked.nxt);
@@ -41,7 +41,7 @@ impl HyStart {
             self.samples = self.samples.saturating_add(1);
             self.judge();
         }
-        let growth = if self.baseline.is_some() { bytes / CONSERVATIVE_DIVISOR } else { bytes };
+        let growth = if self.baseline.is_some() { acked.bytes / CONSERVATIVE_DIVISOR } else { acked.bytes };
         (growth, over)
     }
 
@@ -75,23 +75,19 @@ impl HyStart {
 
 #[cfg(test)]
 mod tests {
-    use netspace_base::Instant;
-
     use super::*;
 
     fn round(hystart: &mut HyStart, n: u64, rtt_ms: u64) -> (u32, bool) {
         let mut result = (0, false);
         for _ in 0..SAMPLES_MIN {
             let acked = Acked {
-                now: Instant::ZERO,
                 bytes: 1_000,
-                srtt: Duration::ZERO,
-                mss: 1_000,
                 rtt: Some(Duration::from_millis(rtt_ms)),
                 una: n * 10,
                 nxt: n * 10 + 10,
+                ..Acked::default()
             };
-            let (growth, over) = hystart.on_ack(&acked, 1_000);
+            let (growth, over) = hystart.on_ack(&acked);
             result = (growth, result.1 || over);
         }
         result

@@ -1,107 +1,131 @@
-//! Congestion control: how much may be under way.
+//! Congestion control: how much may be under way, and how fast.
 //!
-//! All windows are in bytes. [`Congestion`] keeps the two variables that every algorithm has, cwnd and ssthresh, and
-//! does what they share (slow start, the reduction after a timeout, restart after idleness); the algorithms say how the
-//! window grows in congestion avoidance and how far it falls on loss. Recovery itself (which segments to send again,
-//! proportional rate reduction) is `send::recovery`'s.
+//! All windows are in bytes. [`Congestion`] keeps what every algorithm moves (cwnd, ssthresh, the pacing rate) and a
+//! controller, of one of two kinds:
+//!
+//! | kind | who moves the window | what the controller says |
+//! |---|---|---|
+//! | [`Window`] | slow start, rate reduction and restart, common to all: here and in `send::recovery` | how it grows in congestion avoidance, how far it falls |
+//! | [`Model`] | the controller alone, by delivery-rate samples | the window and the pacing rate |
 
+mod bbr;
 mod cubic;
 mod hystart;
+mod info;
+mod kind;
 mod reno;
+mod sample;
+mod windowed_max;
 
-use netspace_base::{Duration, Instant};
+use std::fmt;
 
-use cubic::Cubic;
-use hystart::HyStart;
-use reno::Reno;
+use netspace_base::Duration;
+
+pub use info::{BbrInfo, ControllerInfo};
+pub use kind::CongestionKind;
+pub(crate) use sample::{Acked, Moment, Phase, RateSample, per_second};
+
+use crate::config::Config;
 
 /// Segments that may go before the first ACK (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
 /// No window grows beyond this, bytes.
 const CWND_MAX: u32 = 1 << 30;
 
-/// A congestion control algorithm (`TCP_CONGESTION`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum CongestionKind {
-    /// NewReno (RFC 5681, 6582).
-    Reno,
-    /// CUBIC (RFC 9438).
-    #[default]
-    Cubic,
-}
-
-impl CongestionKind {
-    /// All of them, the default first.
-    pub const ALL: &[Self] = &[Self::Cubic, Self::Reno];
-
-    /// Its name, as `TCP_CONGESTION` tells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reno => "reno",
-            Self::Cubic => "cubic",
-        }
+/// A controller that lets the window grow while all is well and fall when congestion is met.
+trait Window: fmt::Debug + Send + Sync {
+    /// Slow start: by how much the window may grow, and whether slow start is over. `first`: congestion was never met.
+    fn start(&mut self, acked: &Acked, _first: bool) -> (u32, bool) {
+        (acked.bytes, false)
     }
 
-    /// The algorithm of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
+    /// Congestion avoidance: the new window.
+    fn grow(&mut self, cwnd: u32, acked: &Acked) -> u32;
+
+    /// Congestion was met: the new window.
+    fn reduce(&mut self, cwnd: u32) -> u32;
+
+    /// That was a mistake.
+    fn undo(&mut self) {}
+
+    /// Sending starts again after so long.
+    fn on_idle_end(&mut self, _idle: Duration) {}
 }
 
-/// What an ACK tells the algorithm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Acked {
-    pub(crate) now: Instant,
-    /// Bytes newly delivered.
-    pub(crate) bytes: u32,
-    pub(crate) srtt: Duration,
-    pub(crate) mss: u32,
-    /// The round-trip time that this ACK showed, if it did.
-    pub(crate) rtt: Option<Duration>,
-    /// SND.UNA and SND.NXT, which tell the rounds.
-    pub(crate) una: u64,
-    pub(crate) nxt: u64,
+/// A controller that measures the path and sets window and pacing rate by what it finds.
+trait Model: fmt::Debug + Send + Sync {
+    /// Sending begins, or this controller takes over.
+    fn begin(&mut self, windows: Windows, at: &Moment) -> Windows;
+
+    /// An ACK came.
+    fn on_ack(&mut self, windows: Windows, acked: &Acked) -> Windows;
+
+    /// Recovery begins, by loss or timeout.
+    fn on_congestion(&mut self, windows: Windows);
+
+    /// The retransmission timer fired.
+    fn on_timeout(&mut self, at: &Moment);
+
+    /// Losses turned out to be none.
+    fn undo(&mut self, windows: Windows, at: &Moment) -> Windows;
+
+    /// Sending starts again after a pause.
+    fn on_idle_end(&mut self, windows: Windows, at: &Moment) -> Windows;
+
+    /// It sends little on purpose, to see the path empty: samples of now do not tell the path's rate.
+    fn is_probing_rtt(&self) -> bool;
+
+    /// Its state in numbers.
+    fn info(&self) -> ControllerInfo;
+}
+
+/// What every controller moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Windows {
+    cwnd: u32,
+    ssthresh: u32,
+    pacing_rate: u64,
 }
 
 #[derive(Debug)]
-enum Algorithm {
-    Reno(Reno),
-    Cubic(Cubic),
+enum Controller {
+    Window(Box<dyn Window>),
+    Model(Box<dyn Model>),
 }
 
-/// The congestion window and the algorithm that moves it.
+/// The congestion window and the controller that moves it.
 #[derive(Debug)]
 pub(crate) struct Congestion {
     /// Congestion window, bytes.
     pub(crate) cwnd: u32,
     /// Slow-start threshold, bytes.
     pub(crate) ssthresh: u32,
-    algorithm: Algorithm,
-    /// CUBIC's way out of the first slow start.
-    hystart: HyStart,
+    /// Bytes per second at which segments may go; `u64::MAX` = not known yet.
+    pub(crate) pacing_rate: u64,
+    kind: CongestionKind,
+    seed: u64,
+    controller: Controller,
 }
 
 impl Congestion {
-    pub(crate) fn new(kind: CongestionKind, mss: u32) -> Self {
+    /// `seed` is the controller's chance.
+    pub(crate) fn new(kind: CongestionKind, mss: u32, seed: u64) -> Self {
         Self {
             cwnd: initial_window(mss),
             ssthresh: CWND_MAX,
-            algorithm: Algorithm::of(kind),
-            hystart: HyStart::default(),
-        }
-    }
-
-    pub(crate) fn kind(&self) -> CongestionKind {
-        match self.algorithm {
-            Algorithm::Reno(_) => CongestionKind::Reno,
-            Algorithm::Cubic(_) => CongestionKind::Cubic,
+            pacing_rate: u64::MAX,
+            kind,
+            seed,
+            controller: kind.controller(seed),
         }
     }
 
     /// Changes the algorithm of a live connection; windows stay.
-    pub(crate) fn set_kind(&mut self, kind: CongestionKind) {
-        if kind != self.kind() {
-            self.algorithm = Algorithm::of(kind);
+    pub(crate) fn set_kind(&mut self, kind: CongestionKind, at: &Moment) {
+        if kind != self.kind {
+            self.kind = kind;
+            self.controller = kind.controller(self.seed);
+            self.begin(at);
         }
     }
 
@@ -110,22 +134,52 @@ impl Congestion {
         self.cwnd = initial_window(mss);
     }
 
+    /// The handshake is done.
+    pub(crate) fn begin(&mut self, at: &Moment) {
+        let windows = self.windows();
+        if let Controller::Model(model) = &mut self.controller {
+            let windows = model.begin(windows, at);
+            self.set(windows);
+        }
+    }
+
     pub(crate) fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
 
-    /// Bytes were delivered while the window was in use: grow it.
+    /// Whether the controller sets the window by itself, in recovery too.
+    pub(crate) fn is_model(&self) -> bool {
+        matches!(self.controller, Controller::Model(_))
+    }
+
+    /// What the controller tells of itself.
+    pub(crate) fn info(&self) -> Option<ControllerInfo> {
+        match &self.controller {
+            Controller::Window(_) => None,
+            Controller::Model(model) => Some(model.info()),
+        }
+    }
+
+    /// Whether the controller sends little on purpose.
+    pub(crate) fn is_probing_rtt(&self) -> bool {
+        matches!(&self.controller, Controller::Model(model) if model.is_probing_rtt())
+    }
+
+    /// Bytes were delivered, or lost: a model is brought up to date; a window, that was in use, grows.
     pub(crate) fn on_ack(&mut self, mut acked: Acked) {
-        if self.in_slow_start() {
+        let windows = self.windows();
+        let window = match &mut self.controller {
+            Controller::Model(model) => {
+                let windows = model.on_ack(windows, &acked);
+                return self.set(windows);
+            }
+            Controller::Window(window) => window,
+        };
+        if windows.cwnd < windows.ssthresh {
             // RFC 5681 §3.1, in bytes (RFC 3465 without its limit: an ACK may stand for 64 KiB here).
-            let mut growth = acked.bytes;
-            // RFC 9406 §4.3: only before the first loss.
-            if self.ssthresh == CWND_MAX && matches!(self.algorithm, Algorithm::Cubic(_)) {
-                let over;
-                (growth, over) = self.hystart.on_ack(&acked, growth);
-                if over {
-                    self.ssthresh = self.cwnd;
-                }
+            let (growth, over) = window.start(&acked, windows.ssthresh == CWND_MAX);
+            if over {
+                self.ssthresh = self.cwnd;
             }
             let room = self.ssthresh - self.cwnd;
             self.cwnd = (self.cwnd + growth.min(room)).min(CWND_MAX);
@@ -134,54 +188,82 @@ impl Congestion {
                 return;
             }
         }
-        self.cwnd = match &mut self.algorithm {
-            Algorithm::Reno(reno) => reno.grow(self.cwnd, &acked),
-            Algorithm::Cubic(cubic) => cubic.grow(self.cwnd, &acked),
+        self.cwnd = window.grow(self.cwnd, &acked).min(CWND_MAX);
+    }
+
+    /// The pacing rate that follows from a window: so many per cent of it in a round trip, the larger share while slow
+    /// start has far to go (Linux's tcp_update_pacing_rate). A model has set its own.
+    pub(crate) fn update_pacing_rate(&mut self, at: &Moment, flight: u32, config: &Config) {
+        if !self.is_model() && !at.srtt.is_zero() {
+            let slow_start = self.cwnd < self.ssthresh / 2;
+            let ratio = if slow_start { config.pacing_ss_ratio } else { config.pacing_ca_ratio };
+            let percent = u64::from(self.cwnd.max(flight)) * u64::from(ratio);
+            self.pacing_rate = percent * 10_000 / (at.srtt.as_micros() as u64).max(1);
         }
-        .min(CWND_MAX);
+        self.pacing_rate = self.pacing_rate.min(config.max_pacing_rate);
     }
 
     /// Congestion was met (loss, later ECN): lowers ssthresh. The window itself follows by rate reduction, or falls at
     /// once after a timeout.
     pub(crate) fn on_congestion(&mut self, mss: u32) {
-        let reduced = match &mut self.algorithm {
-            Algorithm::Reno(_) => self.cwnd / 2,
-            Algorithm::Cubic(cubic) => cubic.reduce(self.cwnd),
-        };
-        self.ssthresh = reduced.max(2 * mss);
+        let windows = self.windows();
+        match &mut self.controller {
+            Controller::Window(window) => self.ssthresh = window.reduce(self.cwnd).max(2 * mss),
+            Controller::Model(model) => model.on_congestion(windows),
+        }
+    }
+
+    /// The retransmission timer fired: the window has fallen to what is in flight and a segment.
+    pub(crate) fn on_timeout(&mut self, at: &Moment) {
+        if let Controller::Model(model) = &mut self.controller {
+            model.on_timeout(at);
+        }
     }
 
     /// The reduction was a mistake: take up where it was.
-    pub(crate) fn undo(&mut self, cwnd: u32, ssthresh: u32) {
-        self.cwnd = self.cwnd.max(cwnd);
-        self.ssthresh = self.ssthresh.max(ssthresh);
-        if let Algorithm::Cubic(cubic) = &mut self.algorithm {
-            cubic.undo();
+    pub(crate) fn undo(&mut self, cwnd: u32, ssthresh: u32, at: &Moment) {
+        let windows = self.windows();
+        match &mut self.controller {
+            Controller::Window(window) => {
+                self.cwnd = self.cwnd.max(cwnd);
+                window.undo();
+            }
+            Controller::Model(model) => {
+                let windows = model.undo(windows, at);
+                self.set(windows);
+            }
         }
+        self.ssthresh = self.ssthresh.max(ssthresh);
     }
 
     /// Sending starts again after `idle` without anything in flight: halves the window for each timeout that passed,
     /// not below the initial one (RFC 2861), if `decay`; and moves CUBIC's clock on (RFC 9438 §5.8).
-    pub(crate) fn on_idle_end(&mut self, idle: Duration, rto: Duration, mss: u32, decay: bool) {
-        if let Algorithm::Cubic(cubic) = &mut self.algorithm {
-            cubic.on_idle_end(idle);
+    pub(crate) fn on_idle_end(&mut self, idle: Duration, rto: Duration, at: &Moment, decay: bool) {
+        let windows = self.windows();
+        match &mut self.controller {
+            Controller::Window(window) => window.on_idle_end(idle),
+            Controller::Model(model) => {
+                let windows = model.on_idle_end(windows, at);
+                return self.set(windows);
+            }
         }
         if !decay || idle <= rto || rto.is_zero() {
             return;
         }
-        let restart = initial_window(mss).min(self.cwnd);
+        let restart = initial_window(at.mss).min(self.cwnd);
         self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
         let halvings = (idle.as_nanos() / rto.as_nanos()).min(31) as u32;
         self.cwnd = (self.cwnd >> halvings).max(restart);
     }
-}
 
-impl Algorithm {
-    fn of(kind: CongestionKind) -> Self {
-        match kind {
-            CongestionKind::Reno => Self::Reno(Reno::default()),
-            CongestionKind::Cubic => Self::Cubic(Cubic::default()),
-        }
+    fn windows(&self) -> Windows {
+        Windows { cwnd: self.cwnd, ssthresh: self.ssthresh, pacing_rate: self.pacing_rate }
+    }
+
+    fn set(&mut self, windows: Windows) {
+        self.cwnd = windows.cwnd.min(CWND_MAX);
+        self.ssthresh = windows.ssthresh;
+        self.pacing_rate = windows.pacing_rate;
     }
 }
 
@@ -192,25 +274,24 @@ fn initial_window(mss: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use netspace_base::Instant;
+
     use super::*;
 
     const MSS: u32 = 1460;
 
+    fn moment(now_ms: u64) -> Moment {
+        let now = Instant::from_millis(now_ms);
+        Moment { now, srtt: Duration::from_millis(100), mss: MSS, ..Moment::default() }
+    }
+
     fn acked(now_ms: u64, bytes: u32) -> Acked {
-        Acked {
-            now: Instant::from_millis(now_ms),
-            bytes,
-            srtt: Duration::from_millis(100),
-            mss: MSS,
-            rtt: None,
-            una: 0,
-            nxt: 0,
-        }
+        Acked { at: moment(now_ms), bytes, ..Acked::default() }
     }
 
     #[test]
     fn slow_start_doubles_each_round_trip() {
-        let mut cc = Congestion::new(CongestionKind::Reno, MSS);
+        let mut cc = Congestion::new(CongestionKind::Reno, MSS, 1);
         assert_eq!(cc.cwnd, 14_600);
         cc.on_ack(acked(100, 14_600));
         assert_eq!(cc.cwnd, 29_200);
@@ -218,7 +299,7 @@ mod tests {
 
     #[test]
     fn reno_adds_a_segment_each_round_trip_and_halves() {
-        let mut cc = Congestion::new(CongestionKind::Reno, MSS);
+        let mut cc = Congestion::new(CongestionKind::Reno, MSS, 1);
         cc.cwnd = 100 * MSS;
         cc.ssthresh = 50 * MSS;
         for _ in 0..100 {
@@ -231,7 +312,7 @@ mod tests {
 
     #[test]
     fn cubic_returns_to_its_maximum_after_k_and_probes_beyond() {
-        let mut cc = Congestion::new(CongestionKind::Cubic, MSS);
+        let mut cc = Congestion::new(CongestionKind::Cubic, MSS, 1);
         cc.cwnd = 1000 * MSS;
         cc.on_congestion(MSS);
         assert_eq!(cc.ssthresh / MSS, 700);
@@ -251,12 +332,12 @@ mod tests {
 
     #[test]
     fn idleness_decays_the_window_to_the_initial_one() {
-        let mut cc = Congestion::new(CongestionKind::Cubic, MSS);
+        let mut cc = Congestion::new(CongestionKind::Cubic, MSS, 1);
         cc.cwnd = 400 * MSS;
         let rto = Duration::from_millis(300);
-        cc.on_idle_end(Duration::from_millis(700), rto, MSS, true);
+        cc.on_idle_end(Duration::from_millis(700), rto, &moment(0), true);
         assert_eq!(cc.cwnd, 100 * MSS);
-        cc.on_idle_end(Duration::from_secs(70), rto, MSS, true);
+        cc.on_idle_end(Duration::from_secs(70), rto, &moment(0), true);
         assert_eq!(cc.cwnd, 10 * MSS);
     }
 }

@@ -1,6 +1,6 @@
 //! NewReno's congestion avoidance (RFC 5681 §3.1).
 
-use super::Acked;
+use super::{Acked, Window};
 
 #[derive(Debug, Default)]
 pub(super) struct Reno {
@@ -8,14 +8,18 @@ pub(super) struct Reno {
     acked: u32,
 }
 
-impl Reno {
+impl Window for Reno {
     /// One segment more for each window's worth of acknowledged bytes (RFC 5681 §3.1, by RFC 3465's counting).
-    pub(super) fn grow(&mut self, mut cwnd: u32, acked: &Acked) -> u32 {
+    fn grow(&mut self, mut cwnd: u32, acked: &Acked) -> u32 {
         self.acked = self.acked.saturating_add(acked.bytes);
         while self.acked >= cwnd {
             self.acked -= cwnd;
-            cwnd += acked.mss;
+            cwnd += acked.at.mss;
         }
         cwnd
+    }
+
+    fn reduce(&mut self, cwnd: u32) -> u32 {
+        cwnd / 2
     }
 }

@@ -7,7 +7,10 @@
 //! `scoreboard` keeps what is in flight, `rack` decides what is lost, `recovery` what the window does about it,
 //! `transmit` what goes next.
 
+mod chrono;
+mod pacing;
 mod rack;
+mod rate;
 mod recovery;
 mod scoreboard;
 mod transmit;
@@ -15,16 +18,17 @@ mod transmit;
 use netspace_base::{Duration, Instant};
 use netspace_wire::tcp::SeqNum;
 
-use crate::cc::{Acked, Congestion};
+use crate::cc::{Acked, Congestion, Moment, Phase};
 use crate::config::Config;
-use crate::config::EcnKind;
-use crate::ecn::{EcnState, Feedback};
+use crate::ecn::{EcnKind, EcnState, Feedback};
 use crate::queue::ByteQueue;
 use crate::rtt::RttEstimator;
 use crate::segment::Segment;
 use crate::seq;
+pub(crate) use chrono::{Activity, Chrono};
+use pacing::Pacing;
 use rack::Rack;
-pub(crate) use recovery::Phase;
+use rate::{Arrival, RateEstimator, Stamp};
 use recovery::Recovery;
 use scoreboard::{Mark, Record, Scoreboard};
 
@@ -52,8 +56,8 @@ pub(crate) struct AckSummary {
     /// those sent again.
     newest_original: Option<((u64, u64), Instant)>,
     newest_resent: Option<((u64, u64), Instant)>,
-    /// For the delivery rate: `delivered`, `delivered_at` and `sent_at` of the newest.
-    rate: Option<(u64, Instant, Instant)>,
+    /// The segment sent last among those that arrived.
+    arrival: Option<Arrival>,
     /// The highest end that arrived.
     highest: u64,
     /// What the peer says to have received twice (RFC 2883).
@@ -79,8 +83,13 @@ impl AckSummary {
             self.newest_original = self.newest_original.max(sent);
             self.lowest_original = Some(self.lowest_original.map_or(record.end, |low| low.min(record.end)));
         }
-        if self.rate.is_none_or(|(_, _, at)| record.sent_at >= at) {
-            self.rate = Some((record.delivered, record.delivered_at, record.sent_at));
+        if self.arrival.is_none_or(|newest| record.sent_order() > newest.order) {
+            self.arrival = Some(Arrival {
+                order: record.sent_order(),
+                sent_at: record.sent_at,
+                resent: record.marks.contains(Mark::EVER_RETRANS),
+                stamp: record.stamp,
+            });
         }
     }
 }
@@ -146,10 +155,9 @@ pub(crate) struct Sender {
     flight_round_end: u64,
     /// Transmissions of data so far.
     transmissions: u64,
-    /// All bytes delivered so far, when that last changed, and the last rate measured, bytes per second.
-    delivered: u64,
-    delivered_at: Instant,
-    pub(crate) rate: u64,
+    pub(crate) rate: RateEstimator,
+    pub(crate) chrono: Chrono,
+    pub(crate) pacing: Pacing,
     /// The window has fallen and the peer is to be told (CWR, RFC 3168 §6.1.2).
     pub(crate) cwr_due: bool,
     /// Packets that arrived with a congestion mark, as far as the peer tells.
@@ -187,7 +195,7 @@ impl Sender {
             urgent_end: None,
             board: Scoreboard::default(),
             rtt: RttEstimator::default(),
-            cc: Congestion::new(config.congestion, mss),
+            cc: Congestion::new(config.congestion, mss, una ^ u64::from(config.timestamp_offset)),
             recovery: Recovery::default(),
             rack: Rack::default(),
             probe_end: None,
@@ -196,9 +204,9 @@ impl Sender {
             flight_max: 0,
             flight_round_end: 0,
             transmissions: 0,
-            delivered: 0,
-            delivered_at: Instant::ZERO,
-            rate: 0,
+            rate: RateEstimator::default(),
+            chrono: Chrono::default(),
+            pacing: Pacing::new(config.paces()),
             cwr_due: false,
             delivered_ce: 0,
             rto_from: Instant::ZERO,
@@ -281,7 +289,7 @@ impl Sender {
     pub(crate) fn handshake_acked(&mut self, now: Instant) {
         self.una = self.buffer.start();
         self.rto_from = now;
-        self.delivered_at = now;
+        self.rate.begin(now);
         self.recovery.recover = self.una;
     }
 
@@ -307,7 +315,7 @@ impl Sender {
     pub(crate) fn on_ack(&mut self, input: &AckInput<'_>, ecn: &mut EcnState, config: &Config) -> AckSummary {
         let mut summary = AckSummary { echo: input.echo.map(|(echo, _)| echo), ..AckSummary::default() };
         let outstanding = self.in_flight() > 0;
-        let prior_flight = self.pipe();
+        let before = Before { in_flight: self.pipe(), lost: self.board.lost_total };
         if self.sack {
             self.take_sacks(input, &mut summary);
         }
@@ -322,12 +330,12 @@ impl Sender {
             summary.duplicate = outstanding && input.bare && summary.newly_sacked == 0;
         }
         let rtt = self.take_rtt(input, &summary, config);
-        self.take_rate(input.now, &summary);
         self.take_marks(input, ecn, &mut summary);
         self.end_tail_probe(&summary);
         self.detect_losses(input.now, &mut summary);
         self.advance_phase(input.now, &mut summary);
-        self.grow_window(input.now, prior_flight, rtt, &summary);
+        let acked = self.judge(input, &before, rtt, &summary);
+        self.control(acked, config);
         summary
     }
 
@@ -380,41 +388,113 @@ impl Sender {
         Some(rtt)
     }
 
-    /// A delivery-rate sample: what arrived between the sending of the newest segment and its ACK.
-    fn take_rate(&mut self, now: Instant, summary: &AckSummary) {
-        if summary.delivered == 0 {
-            return;
-        }
-        self.delivered += u64::from(summary.delivered);
-        self.delivered_at = now;
-        let Some((delivered, delivered_at, _)) = summary.rate else { return };
-        let interval = now.saturating_since(delivered_at).as_nanos() as u64;
-        if interval >= self.rtt.min().map_or(0, |min| min.as_nanos() as u64) && interval > 0 {
-            let bytes = u128::from(self.delivered - delivered);
-            self.rate = u64::try_from(bytes * 1_000_000_000 / u128::from(interval)).unwrap_or(u64::MAX);
+    /// How sending stands, for the controller.
+    pub(crate) fn moment(&self, now: Instant) -> Moment {
+        Moment {
+            now,
+            send_at: now + self.pacing.delay(now),
+            mss: self.mss,
+            srtt: self.rtt.srtt().unwrap_or_default(),
+            in_flight: self.pipe(),
+            delivered: self.rate.delivered,
+            lost: self.board.lost_total,
+            app_limited: self.rate.is_app_limited(),
+            phase: self.recovery.phase,
         }
     }
 
-    /// Congestion avoidance or slow start, when the window was what held sending back (RFC 7661's concern).
-    fn grow_window(&mut self, now: Instant, prior_flight: u32, rtt: Option<Duration>, summary: &AckSummary) {
-        if summary.delivered == 0 || matches!(self.recovery.phase, Phase::Recovery | Phase::Cwr) {
-            return;
+    /// What a segment of `len` bytes that goes out now remembers.
+    fn stamp(&mut self, now: Instant, len: u32) -> Stamp {
+        let (idle, in_flight) = (self.board.is_empty(), self.pipe() + len);
+        self.rate.stamp(now, idle, in_flight, self.board.lost_total)
+    }
+
+    /// The program is about to write: if the network would have taken more than it gave, it is what limits the rate
+    /// (draft-cheng-iccrg-delivery-rate-estimation §3.4).
+    pub(crate) fn check_app_limited(&mut self) {
+        let pipe = self.pipe();
+        if self.unsent() < self.mss && pipe < self.cc.cwnd && self.board.lost <= self.board.retrans {
+            self.rate.limit_by_program(pipe);
         }
+    }
+
+    /// Notes what sending is at, once nothing more goes. `wants_room`: a write has found the buffer full.
+    pub(crate) fn note_activity(&mut self, now: Instant, wants_room: bool) {
+        let activity = if self.buffer.is_empty() && self.in_flight() == 0 {
+            Activity::Idle
+        } else if self.window_blocked {
+            Activity::WindowLimited
+        } else if wants_room && self.unsent() == 0 && self.pipe() < self.cc.cwnd {
+            Activity::BufferLimited
+        } else {
+            Activity::Busy
+        };
+        self.chrono.switch(now, activity);
+    }
+
+    /// What the ACK tells the controller, its delivery-rate sample with it.
+    fn judge(
+        &mut self,
+        input: &AckInput<'_>,
+        before: &Before,
+        rtt: Option<Duration>,
+        summary: &AckSummary,
+    ) -> Acked {
+        let min_rtt = self.rtt.min().unwrap_or_default();
+        let lost = self.board.lost_total;
+        let rate = self.rate.sample(input.now, summary.delivered, summary.arrival, min_rtt, lost);
+        // All that was sent since the last ACK, and less than a segment: nothing else made the peer answer.
+        let alone = rate.prior_delivered + u64::from(summary.delivered) == self.rate.delivered;
+        Acked {
+            at: self.moment(input.now),
+            bytes: summary.delivered,
+            lost: (lost - before.lost) as u32,
+            prior_in_flight: before.in_flight,
+            rtt,
+            maybe_delayed: alone && summary.acked < self.mss,
+            una: self.una,
+            nxt: self.nxt,
+            cwnd_limited: self.is_cwnd_limited(before.in_flight),
+            rate,
+        }
+    }
+
+    /// Whether the congestion window held sending back in this round (RFC 7661's concern). In slow start half of it in
+    /// use is enough: the other half is what it has just grown by.
+    fn is_cwnd_limited(&mut self, prior_flight: u32) -> bool {
         self.flight_max = self.flight_max.max(prior_flight);
-        let in_use = if self.cc.in_slow_start() {
+        if self.cc.in_slow_start() {
             self.cc.cwnd < self.flight_max.saturating_mul(2)
         } else {
             self.cwnd_full || self.cc.cwnd <= self.flight_max + 2 * self.mss
-        };
-        if in_use {
-            let srtt = self.rtt.srtt().unwrap_or_default();
-            let (una, nxt) = (self.una, self.nxt);
-            self.cc.on_ack(Acked { now, bytes: summary.delivered, srtt, mss: self.mss, rtt, una, nxt });
         }
-        if self.una >= self.flight_round_end {
+    }
+
+    /// Lets the controller move window and pacing rate.
+    fn control(&mut self, acked: Acked, config: &Config) {
+        if self.cc.is_model() {
+            self.cc.on_ack(acked);
+            if self.cc.is_probing_rtt() {
+                self.rate.limit_by_program(acked.at.in_flight);
+            }
+        } else if acked.bytes > 0
+            && !matches!(acked.at.phase, Phase::Recovery | Phase::Cwr)
+            && acked.cwnd_limited
+        {
+            self.cc.on_ack(acked);
+        }
+        self.cc.update_pacing_rate(&acked.at, self.in_flight(), config);
+        if acked.bytes > 0 && self.una >= self.flight_round_end {
             self.flight_round_end = self.nxt;
             self.flight_max = self.pipe();
             self.cwnd_full = false;
         }
     }
+}
+
+/// What was before an ACK.
+#[derive(Debug)]
+struct Before {
+    in_flight: u32,
+    lost: u64,
 }

@@ -11,22 +11,7 @@
 use netspace_base::Instant;
 
 use super::{AckSummary, Sender};
-
-/// Where loss recovery stands; the numbers are Linux's `tcpi_ca_state`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Phase {
-    /// Nothing unusual.
-    #[default]
-    Open = 0,
-    /// Something arrived out of order.
-    Disorder = 1,
-    /// The window is being reduced without loss to repair.
-    Cwr = 2,
-    /// Lost segments are being sent again.
-    Recovery = 3,
-    /// The retransmission timer fired.
-    Loss = 4,
-}
+use crate::cc::Phase;
 
 /// The state of recovery.
 #[derive(Debug, Default)]
@@ -82,21 +67,21 @@ impl Recovery {
 impl Sender {
     /// Moves the phase on after an ACK or after losses were found.
     pub(super) fn advance_phase(&mut self, now: Instant, summary: &mut AckSummary) {
-        self.take_dsack(summary);
+        self.take_dsack(now, summary);
         self.recovery.marked |= summary.ce.congestion;
         let holds = matches!(self.recovery.phase, Phase::Cwr | Phase::Recovery | Phase::Loss);
         // What ends a reduction must have been sent after it, or CWR could be told too early (RFC 3168 §6.1.2).
         let over = self.una > self.recovery.end
             || (self.una == self.recovery.end && self.recovery.phase != Phase::Cwr);
         if holds && over {
-            self.end_recovery(summary);
+            self.end_recovery(now, summary);
         }
         match self.recovery.phase {
-            Phase::Recovery => self.continue_recovery(summary),
-            Phase::Loss => self.continue_loss(summary),
+            Phase::Recovery => self.continue_recovery(now, summary),
+            Phase::Loss => self.continue_loss(now, summary),
             Phase::Open | Phase::Disorder | Phase::Cwr => {
                 if self.board.lost > 0 {
-                    self.enter_recovery(now, summary);
+                    self.enter_recovery(summary);
                 } else if summary.ce.congestion && self.recovery.phase != Phase::Cwr {
                     self.enter_cwr();
                     self.recovery.marked = true;
@@ -119,7 +104,7 @@ impl Sender {
         self.recovery.phase = Phase::Cwr;
     }
 
-    fn enter_recovery(&mut self, _now: Instant, summary: &AckSummary) {
+    fn enter_recovery(&mut self, summary: &AckSummary) {
         if self.recovery.phase != Phase::Cwr {
             self.remember_windows();
             self.recovery.marked = summary.ce.congestion;
@@ -130,8 +115,10 @@ impl Sender {
         self.recovery.phase = Phase::Recovery;
         self.forget_tail_probe();
         self.reduce_rate(summary);
-        // Fast retransmit: the first lost segment goes at once.
-        self.cc.cwnd = self.cc.cwnd.max(self.pipe() + self.mss);
+        if !self.cc.is_model() {
+            // Fast retransmit: the first lost segment goes at once.
+            self.cc.cwnd = self.cc.cwnd.max(self.pipe() + self.mss);
+        }
     }
 
     /// RFC 6298 (5.4) to (5.7) and RFC 5681 (4): the retransmission timer fired.
@@ -158,6 +145,7 @@ impl Sender {
         self.recovery.dup_acks = 0;
         self.forget_tail_probe();
         self.cc.cwnd = self.pipe() + self.mss;
+        self.cc.on_timeout(&self.moment(now));
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.rto_from = now;
     }
@@ -197,10 +185,10 @@ impl Sender {
     }
 
     /// In Recovery an ACK came: a partial one may show that it was all a mistake; NewReno finds the next hole by it.
-    fn continue_recovery(&mut self, summary: &mut AckSummary) {
+    fn continue_recovery(&mut self, now: Instant, summary: &mut AckSummary) {
         if summary.acked > 0 && self.was_spurious(summary) {
             self.rack.note_reordering();
-            self.undo();
+            self.undo(now);
             return;
         }
         if !self.sack && summary.acked > 0 {
@@ -211,27 +199,27 @@ impl Sender {
     }
 
     /// In Loss an ACK came. If it is for an original that was sent before the timeout, the timeout was spurious.
-    fn continue_loss(&mut self, summary: &AckSummary) {
+    fn continue_loss(&mut self, now: Instant, summary: &AckSummary) {
         let original = summary.lowest_original.is_some_and(|end| end <= self.recovery.end);
         if (self.recovery.frto && original) || (summary.acked > 0 && self.was_spurious(summary)) {
-            self.undo();
+            self.undo(now);
         } else if summary.delivered > 0 && summary.retransmitted_acked {
             self.recovery.frto = false;
         }
     }
 
     /// All that was sent before recovery began is acknowledged.
-    fn end_recovery(&mut self, summary: &AckSummary) {
+    fn end_recovery(&mut self, now: Instant, summary: &AckSummary) {
         let phase = self.recovery.phase;
         self.recovery.phase = Phase::Open;
         self.recovery.dup_acks = 0;
         self.end_rack_round();
         if phase != Phase::Cwr && self.was_spurious(summary) {
             self.rack.note_reordering();
-            self.undo();
+            self.undo(now);
             return;
         }
-        if phase != Phase::Loss {
+        if phase != Phase::Loss && !self.cc.is_model() {
             // RFC 6937: the reduction is complete.
             self.cc.cwnd = self.cc.ssthresh.min(self.recovery.prior_cwnd).max(self.mss);
         }
@@ -240,7 +228,7 @@ impl Sender {
     /// RFC 6937, in bytes: while recovering, send in proportion to what is delivered, so that the window comes to
     /// ssthresh just when the round trip ends; below it, as fast as slow start, while nothing more is lost.
     fn reduce_rate(&mut self, summary: &AckSummary) {
-        if summary.delivered == 0 && self.recovery.prr_sent > 0 {
+        if self.cc.is_model() || (summary.delivered == 0 && self.recovery.prr_sent > 0) {
             return;
         }
         let recovery = &mut self.recovery;
@@ -261,7 +249,7 @@ impl Sender {
     }
 
     /// RFC 2883, 3708: a duplicate was reported; it may have been of our making.
-    fn take_dsack(&mut self, summary: &AckSummary) {
+    fn take_dsack(&mut self, now: Instant, summary: &AckSummary) {
         let Some((start, end)) = summary.dsack else { return };
         let recovery = &mut self.recovery;
         if recovery.undo_from == 0 || start < recovery.undo_from {
@@ -272,7 +260,7 @@ impl Sender {
         self.rack.note_reordering();
         let open = matches!(recovery.phase, Phase::Open | Phase::Disorder);
         if open && recovery.undo_resent > 0 && recovery.undo_left == 0 {
-            self.undo();
+            self.undo(now);
         }
     }
 
@@ -290,14 +278,15 @@ impl Sender {
         eifel || (recovery.undo_resent > 0 && recovery.undo_left == 0)
     }
 
-    fn undo(&mut self) {
+    fn undo(&mut self, now: Instant) {
+        let at = self.moment(now);
         let recovery = &mut self.recovery;
         let (cwnd, ssthresh) = (recovery.prior_cwnd, recovery.prior_ssthresh);
         recovery.undo_from = 0;
         recovery.frto = false;
         recovery.phase = Phase::Open;
         if !self.recovery.marked {
-            self.cc.undo(cwnd, ssthresh);
+            self.cc.undo(cwnd, ssthresh, &at);
             self.cwr_due = false;
         }
         self.board.forget_losses();

@@ -15,6 +15,7 @@ use bitflags::bitflags;
 use netspace_base::Instant;
 
 use super::AckSummary;
+use super::rate::Stamp;
 
 /// Records for which an idle connection keeps room.
 const CAPACITY_IDLE: usize = 32;
@@ -45,9 +46,8 @@ pub(super) struct Record {
     /// When it was last sent, and as the how many-th transmission: moments can be equal.
     pub(super) sent_at: Instant,
     pub(super) order: u64,
-    /// Bytes delivered when it was sent: with `delivered_at`, what delivery-rate samples are made of.
-    pub(super) delivered: u64,
-    pub(super) delivered_at: Instant,
+    /// What delivery-rate samples are made of.
+    pub(super) stamp: Stamp,
     pub(super) marks: Mark,
 }
 
@@ -79,6 +79,8 @@ pub(crate) struct Scoreboard {
     pub(super) sacked: u32,
     pub(super) lost: u32,
     pub(super) retrans: u32,
+    /// Bytes deemed lost so far, each time anew.
+    pub(super) lost_total: u64,
     /// Below this nothing waits to be sent again.
     resend_hint: u64,
 }
@@ -238,6 +240,7 @@ impl Scoreboard {
         }
         record.marks.remove(Mark::RETRANS);
         record.marks.insert(Mark::LOST);
+        self.lost_total += u64::from(record.len());
         self.resend_hint = self.resend_hint.min(record.start);
     }
 
@@ -294,26 +297,24 @@ impl Scoreboard {
     }
 
     /// The record at `index` is being sent again.
-    pub(super) fn resent(
-        &mut self,
-        index: usize,
-        now: Instant,
-        order: u64,
-        delivered: u64,
-        delivered_at: Instant,
-    ) {
+    pub(super) fn resent(&mut self, index: usize, now: Instant, order: u64, stamp: Stamp) {
         let record = &mut self.records[index];
         self.retrans += record.len();
         record.marks.insert(Mark::RETRANS | Mark::EVER_RETRANS);
         record.sent_at = now;
         record.order = order;
-        record.delivered = delivered;
-        record.delivered_at = delivered_at;
+        record.stamp = stamp;
         self.resend_hint = record.end;
     }
 
     /// The last `len` bytes in flight are being sent again as a probe; that range.
-    pub(super) fn resend_tail(&mut self, len: u32, now: Instant, order: u64) -> Option<(u64, u64)> {
+    pub(super) fn resend_tail(
+        &mut self,
+        len: u32,
+        now: Instant,
+        order: u64,
+        stamp: Stamp,
+    ) -> Option<(u64, u64)> {
         let index = self.records.len().checked_sub(1)?;
         let last = self.records[index];
         let index = if last.len() > len {
@@ -326,6 +327,7 @@ impl Scoreboard {
         record.marks.insert(Mark::EVER_RETRANS);
         record.sent_at = now;
         record.order = order;
+        record.stamp = stamp;
         Some((record.start, record.end))
     }
 
@@ -379,8 +381,7 @@ mod tests {
                 end: (n + 1) * len,
                 sent_at: Instant::ZERO,
                 order: n,
-                delivered: 0,
-                delivered_at: Instant::ZERO,
+                stamp: Stamp::default(),
                 marks: Mark::empty(),
             });
         }
@@ -400,7 +401,7 @@ mod tests {
         let (index, record) = board.next_resend().unwrap();
         assert_eq!((record.start, record.end), (0, 2_000));
         assert_eq!(board.shape(index, 1_000), 1_000);
-        board.resent(index, Instant::ZERO, 99, 0, Instant::ZERO);
+        board.resent(index, Instant::ZERO, 99, Stamp::default());
         board.check();
         assert_eq!(board.next_resend().unwrap().1.start, 1_000);
         board.acknowledge(5_000, &mut summary);
@@ -436,7 +437,7 @@ mod tests {
                     3 | 4 => {
                         if let Some((index, _)) = board.next_resend() {
                             board.shape(index, 1 + rng.below(3_000) as u32);
-                            board.resent(index, Instant::ZERO, 99, 0, Instant::ZERO);
+                            board.resent(index, Instant::ZERO, 99, Stamp::default());
                         }
                     }
                     _ => {

@@ -3,6 +3,7 @@
 use netspace_base::Instant;
 use netspace_wire::tcp::TcpFlags;
 
+use super::pacing::burst;
 use super::scoreboard::{Mark, Record};
 use crate::connection::{Connection, Flags};
 use crate::receive::Owed;
@@ -85,6 +86,14 @@ impl Connection {
             self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
             return Some(reply);
         }
+        let next = self.next_segment(now);
+        if next.is_none() && !self.state.is_opening() {
+            self.send.note_activity(now, self.flags.contains(Flags::WANTS_ROOM));
+        }
+        next
+    }
+
+    fn next_segment(&mut self, now: Instant) -> Option<Segment> {
         match self.state {
             State::Closed => return None,
             State::SynSent | State::SynReceived if self.flags.contains(Flags::SYN_DUE) => {
@@ -127,7 +136,11 @@ impl Connection {
     }
 
     fn segment_max(&self, mss: u32) -> u32 {
-        if self.config.gso { (self.config.gso_max - self.config.gso_max % mss).max(mss) } else { mss }
+        if !self.config.gso {
+            return mss;
+        }
+        let min_rtt = self.send.rtt.min().unwrap_or_default();
+        burst(self.send.cc.pacing_rate, mss, min_rtt, self.config.min_tso_segs, &self.config)
     }
 
     /// The first segment that is deemed lost, if the windows allow.
@@ -147,17 +160,26 @@ impl Connection {
             // The window shrank: only the head goes, as a probe.
             return None;
         }
+        if !(head && self.flags.contains(Flags::HEAD_DUE)) && self.is_paced(now) {
+            return None;
+        }
         let max = room.min(self.segment_max(mss));
         let len = self.send.board.shape(index, (max - max % mss).max(mss.min(max)));
-        let (delivered, delivered_at) = (self.send.delivered, self.send.delivered_at);
         let order = self.send.next_order();
-        self.send.board.resent(index, now, order, delivered, delivered_at);
+        let stamp = self.send.stamp(now, len);
+        self.send.board.resent(index, now, order, stamp);
         self.send.recovery.on_sent(len);
         self.flags.remove(Flags::HEAD_DUE);
         self.arm_resend(now);
         let range = Range { start: record.start, end: record.start + u64::from(len), mss, new: false };
         self.count_again(now, range);
         Some(range)
+    }
+
+    /// Whether pacing keeps everything back; it wakes us when it does no longer.
+    fn is_paced(&mut self, now: Instant) -> bool {
+        self.timers.pacing_at = self.send.pacing.wait(now).unwrap_or(Instant::FAR_FUTURE);
+        self.timers.pacing_at != Instant::FAR_FUTURE
     }
 
     fn count_again(&mut self, now: Instant, range: Range) {
@@ -192,6 +214,9 @@ impl Connection {
                 return None;
             }
         };
+        if !self.flags.contains(Flags::PROBE_DUE) && self.is_paced(now) {
+            return None;
+        }
         Some(self.send_new(now, len, mss, fin_due && len == unsent && len < offer.window))
     }
 
@@ -235,19 +260,10 @@ impl Connection {
         let end = start + u64::from(len) + u64::from(fin);
         if self.send.board.is_empty() {
             self.send.rto_from = now;
-            // A rate sample begins when sending does.
-            self.send.delivered_at = now;
         }
         let order = self.send.next_order();
-        self.send.board.push(Record {
-            start,
-            end,
-            sent_at: now,
-            order,
-            delivered: self.send.delivered,
-            delivered_at: self.send.delivered_at,
-            marks: Mark::empty(),
-        });
+        let stamp = self.send.stamp(now, len);
+        self.send.board.push(Record { start, end, sent_at: now, order, stamp, marks: Mark::empty() });
         self.send.nxt = end;
         self.send.last_sent_at = now;
         self.send.window_blocked = false;
@@ -277,7 +293,8 @@ impl Connection {
         self.flags.remove(Flags::PROBE_DUE);
         let mss = self.data_mss();
         let order = self.send.next_order();
-        let (start, end) = self.send.board.resend_tail(mss, now, order)?;
+        let stamp = self.send.stamp(now, 0);
+        let (start, end) = self.send.board.resend_tail(mss, now, order, stamp)?;
         self.send.begin_tail_probe(true);
         self.arm_resend(now);
         let range = Range { start, end, mss, new: false };
@@ -322,6 +339,7 @@ impl Connection {
             }
         }
         self.add_ecn(now, &mut segment, len as u32, new);
+        self.send.pacing.on_sent(now, len as u32, self.send.cc.pacing_rate, self.counts.data_segments_out);
         self.count_data(len as u32, mss);
         self.acknowledged();
         segment

@@ -351,6 +351,11 @@ impl Source {
         Self { sent: 0, total, block }
     }
 
+    /// Goes on as if `bytes` were sent already.
+    pub fn skip(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
     pub fn fill(&mut self, now: Instant, connection: &mut Connection) {
         while self.sent < self.total {
             let at = (self.sent % PERIOD as u64) as usize;

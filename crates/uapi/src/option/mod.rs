@@ -10,6 +10,7 @@
 //! How many bytes each level takes and gives differs, and is as seen on Linux 6.18: `IP_*` values may be one byte long,
 //! all others need an int; what does not fit the caller's room is cut.
 
+pub(crate) mod cc_info;
 mod table;
 mod tcp_info;
 mod value;
@@ -21,7 +22,7 @@ use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
 pub use table::{Access, Codec, DoorOption, Owner, Row, row, rows};
 pub use table::{SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 pub(crate) use tcp_info::emit as tcp_info_bytes;
-pub use value::{INSN_LEN, filter_program};
+pub use value::filter_program;
 
 use crate::errno::{EINVAL, ENOPROTOOPT, EOPNOTSUPP, Errno};
 use crate::sockaddr::SockKind;

@@ -15,12 +15,17 @@ fn millis(d: Duration) -> u32 {
     u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// The bytes. Fields that the stack does not count are 0; pacing rates are unlimited.
+fn whole_micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The bytes. Fields that the stack does not count are 0.
 pub(crate) fn emit(info: &TcpInfo) -> Vec<u8> {
     let mut out = Vec::with_capacity(LEN);
     out.extend([info.state, info.ca_state, info.retransmits, info.probes, info.backoff, info.options]);
     out.push(info.snd_wscale & 0xf | info.rcv_wscale << 4);
-    out.push(0); // delivery_rate_app_limited, fastopen_client_fail
+    // fastopen_client_fail is not told.
+    out.push(u8::from(info.delivery_rate_app_limited));
     let words = [
         micros(info.rto),
         micros(info.ato),
@@ -48,7 +53,7 @@ pub(crate) fn emit(info: &TcpInfo) -> Vec<u8> {
         info.total_retrans,
     ];
     push_words(&mut out, &words);
-    push_longs(&mut out, &[u64::MAX, u64::MAX, info.bytes_acked, info.bytes_received]);
+    push_longs(&mut out, &[info.pacing_rate, info.max_pacing_rate, info.bytes_acked, info.bytes_received]);
     let words = [
         info.segs_out,
         info.segs_in,
@@ -58,9 +63,10 @@ pub(crate) fn emit(info: &TcpInfo) -> Vec<u8> {
         info.data_segs_out,
     ];
     push_words(&mut out, &words);
-    // delivery_rate, then busy_time, rwnd_limited, sndbuf_limited
-    push_longs(&mut out, &[info.delivery_rate, 0, 0, 0]);
-    push_words(&mut out, &[info.data_segs_out.saturating_sub(info.unacked), info.delivered_ce]); // delivered
+    let times = [info.busy_time, info.rwnd_limited, info.sndbuf_limited].map(whole_micros);
+    push_longs(&mut out, &[info.delivery_rate]);
+    push_longs(&mut out, &times);
+    push_words(&mut out, &[info.delivered, info.delivered_ce]);
     push_longs(&mut out, &[info.bytes_sent, info.bytes_retrans]);
     // dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd, rehash, total_rto and its kin
     push_words(&mut out, &[0, 0, 0, info.snd_wnd, info.rcv_wnd, 0, 0, 0]);
@@ -95,6 +101,13 @@ mod tests {
             bytes_acked: 77,
             segs_out: 5,
             delivery_rate: 1234,
+            delivery_rate_app_limited: true,
+            pacing_rate: 5_000,
+            max_pacing_rate: 6_000,
+            busy_time: Duration::from_micros(300),
+            rwnd_limited: Duration::from_micros(200),
+            sndbuf_limited: Duration::from_micros(100),
+            delivered: 12,
             bytes_sent: 99,
             snd_wnd: 65_536,
             delivered_ce: 3,
@@ -113,7 +126,10 @@ mod tests {
         assert_eq!(word(100), 9);
         assert_eq!(long(120), 77);
         assert_eq!(word(136), 5);
-        assert_eq!(long(160), 1234);
+        assert_eq!(bytes[7], 1);
+        assert_eq!((long(104), long(112)), (5_000, 6_000));
+        assert_eq!([160, 168, 176, 184].map(long), [1234, 300, 200, 100]);
+        assert_eq!(word(192), 12);
         assert_eq!(long(200), 99);
         assert_eq!(word(228), 65_536);
         assert_eq!(word(196), 3);

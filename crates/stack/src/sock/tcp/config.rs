@@ -3,19 +3,14 @@
 use std::time::Duration;
 
 use netspace_base::Instant;
-use netspace_tcp::{BufferSize, Config, CongestionKind, Connection, EcnPolicy};
+use netspace_tcp::{BufferSize, Config, Connection, EcnPolicy};
 
 use super::OptionsTcp;
 use crate::sock::socket::Socket;
-use crate::sock::sysctl::{CongestionName, SockSysctls};
+use crate::sock::sysctl::SockSysctls;
 
 /// Least first size of a send buffer, bytes: Linux grows it to this as soon as a connection opens.
 const SEND_BUFFER_START: u32 = 87_040;
-
-/// The congestion control of this name.
-pub(crate) fn congestion(name: &CongestionName) -> CongestionKind {
-    if name.0 == "reno" { CongestionKind::Reno } else { CongestionKind::Cubic }
-}
 
 /// The receive buffer in bytes of data: half of what Linux counts is overhead.
 fn recv_buffer(socket: &Socket, sysctls: &SockSysctls) -> BufferSize {
@@ -48,7 +43,7 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         send_buffer: send_buffer(socket, sysctls),
         recv_buffer: recv_buffer(socket, sysctls),
         window_clamp: opts.window_clamp,
-        congestion: congestion(&opts.congestion),
+        congestion: opts.congestion,
         nodelay: opts.nodelay,
         cork: opts.cork,
         timestamps: sysctls.tcp_timestamps != 0,
@@ -72,6 +67,11 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         fin_timeout: opts.fin_timeout(sysctls),
         slow_start_after_idle: sysctls.tcp_slow_start_after_idle != 0,
         tail_loss_probe: sysctls.tcp_early_retrans != 0,
+        min_tso_segs: sysctls.tcp_min_tso_segs,
+        tso_rtt_log: sysctls.tcp_tso_rtt_log,
+        max_pacing_rate: socket.opts.max_pacing_rate,
+        pacing_ss_ratio: sysctls.tcp_pacing_ss_ratio,
+        pacing_ca_ratio: sysctls.tcp_pacing_ca_ratio,
         moderate_recv_buffer: sysctls.tcp_moderate_rcvbuf != 0 && !socket.opts.rcvbuf_locked,
         oob_inline: socket.opts.oob_inline,
         notsent_lowat: opts.notsent_lowat(sysctls),
@@ -88,6 +88,7 @@ pub(crate) fn apply_live(socket: &mut Socket, sysctls: &SockSysctls, now: Instan
     let keepalive = socket.opts.keepalive;
     let linger_zero = socket.opts.linger == Some(Duration::ZERO);
     let oob_inline = socket.opts.oob_inline;
+    let max_pacing_rate = socket.opts.max_pacing_rate;
     let (rcv_locked, snd_locked) = (socket.opts.rcvbuf_locked, socket.opts.sndbuf_locked);
     let Some(tcp) = socket.tcp_mut() else { return };
     let opts = tcp.opts.clone();
@@ -112,18 +113,26 @@ pub(crate) fn apply_live(socket: &mut Socket, sysctls: &SockSysctls, now: Instan
     if snd_locked && before.send_buffer != send {
         connection.set_send_buffer(send);
     }
-    set_rest(connection, &before, &opts, sysctls);
+    if before.max_pacing_rate != max_pacing_rate {
+        connection.set_max_pacing_rate(max_pacing_rate);
+    }
+    set_rest(connection, &before, &opts, sysctls, now);
     connection.set_linger_zero(linger_zero);
     connection.set_oob_inline(oob_inline);
 }
 
-fn set_rest(connection: &mut Connection, before: &Config, opts: &OptionsTcp, sysctls: &SockSysctls) {
+fn set_rest(
+    connection: &mut Connection,
+    before: &Config,
+    opts: &OptionsTcp,
+    sysctls: &SockSysctls,
+    now: Instant,
+) {
     if before.window_clamp != opts.window_clamp {
         connection.set_window_clamp(opts.window_clamp);
     }
-    let kind = congestion(&opts.congestion);
-    if before.congestion != kind {
-        connection.set_congestion(kind);
+    if before.congestion != opts.congestion {
+        connection.set_congestion(now, opts.congestion);
     }
     connection.set_user_timeout(opts.user_timeout());
     connection.set_fin_timeout(opts.fin_timeout(sysctls));

@@ -1,7 +1,7 @@
 //! `TCP_INFO` and the state's number as programs see them.
 
 use netspace_base::Instant;
-use netspace_tcp::Connection;
+use netspace_tcp::{Connection, ControllerInfo};
 
 use super::TcpState;
 use crate::sock::TcpInfo;
@@ -21,6 +21,15 @@ pub(crate) fn linux_state(socket: &Socket) -> u8 {
             state => state.linux(),
         },
         _ => CLOSE,
+    }
+}
+
+/// `TCP_CC_INFO`.
+pub(crate) fn controller_info(socket: &Socket) -> Option<ControllerInfo> {
+    let tcp = socket.tcp()?;
+    match tcp.connection() {
+        Some(connection) => connection.controller_info(),
+        None => tcp.opts.congestion.idle_info(),
     }
 }
 
@@ -85,6 +94,13 @@ fn of_connection(connection: &Connection, now: Instant) -> TcpInfo {
         data_segs_in: i.data_segs_in,
         data_segs_out: i.data_segs_out,
         delivery_rate: i.delivery_rate,
+        delivery_rate_app_limited: i.delivery_rate_app_limited,
+        pacing_rate: i.pacing_rate,
+        max_pacing_rate: i.max_pacing_rate,
+        busy_time: i.busy_time,
+        rwnd_limited: i.rwnd_limited,
+        sndbuf_limited: i.sndbuf_limited,
+        delivered: i.delivered,
         bytes_sent: i.bytes_sent,
         bytes_retrans: i.bytes_retrans,
         snd_wnd: i.snd_wnd,

@@ -37,7 +37,7 @@ pub(crate) use accept_queue::make_ready;
 pub(crate) use close::{close, disconnect, shutdown};
 pub(crate) use config::apply_live;
 pub(crate) use connect::connect;
-pub(crate) use info::{info, linux_state};
+pub(crate) use info::{controller_info, info, linux_state};
 pub(crate) use listen::{accept, listen};
 pub(crate) use options::OptionsTcp;
 pub(crate) use pump::{on_timeout, pump};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use netspace_tcp::Keepalive;
+use netspace_tcp::{CongestionKind, Keepalive};
 
-use crate::sock::sysctl::{CongestionName, SockSysctls};
+use crate::sock::sysctl::SockSysctls;
 
 /// The options; none = as the sysctl says.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct OptionsTcp {
     pub(crate) defer_accept: u32,
     pub(crate) window_clamp: u32,
     pub(crate) quickack: bool,
-    pub(crate) congestion: CongestionName,
+    pub(crate) congestion: CongestionKind,
     pub(crate) user_timeout: u32,
     pub(crate) notsent_lowat: u32,
     pub(crate) fastopen: u32,
@@ -42,7 +42,7 @@ impl OptionsTcp {
             defer_accept: 0,
             window_clamp: 0,
             quickack: true,
-            congestion: sysctls.tcp_congestion_control.clone(),
+            congestion: sysctls.tcp_congestion_control,
             user_timeout: 0,
             notsent_lowat: 0,
             fastopen: 0,

@@ -17,6 +17,7 @@ use netspace_stack::{Netns, Turn};
 use super::read::{Kind, Policy};
 use super::{NlError, Replies, Request, Row};
 use crate::bytes_at::{array, u32_at};
+use crate::option::cc_info;
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -30,6 +31,7 @@ const POLICY: Policy = &[(BYTECODE, Kind::Any)];
 
 const INET_DIAG_MEMINFO: u16 = 1;
 const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_VEGASINFO: u16 = 3;
 const INET_DIAG_CONG: u16 = 4;
 const INET_DIAG_SHUTDOWN: u16 = 8;
 const INET_DIAG_SKV6ONLY: u16 = 11;
@@ -150,6 +152,11 @@ fn write(ns: &Netns, now: Instant, wanted: &Wanted, info: &SockInfo, out: &mut R
     }
     if let (true, Some(name)) = (wanted.wants(INET_DIAG_CONG), info.congestion) {
         message.text(INET_DIAG_CONG, name);
+    }
+    // The request's bits end at 8: Vegas's asks for whatever the controller tells, as Linux reads it.
+    let controller = info.id.filter(|_| wanted.wants(INET_DIAG_VEGASINFO)).and_then(|id| ns.tcp_cc_info(id));
+    if let Some(controller) = controller {
+        message.attr(cc_info::attribute(&controller), &cc_info::emit(&controller));
     }
     out.push(message);
 }
