@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use netspace_stack::sock::{Family, How, SockError, SockType};
+use netspace_stack::sock::{Family, How, SockError, SockOpt, SockType};
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 
@@ -61,6 +61,7 @@ impl Door {
         };
         let nonblocking = ty & libc::SOCK_NONBLOCK != 0;
         let made = if sock_type == SockType::Stream {
+            ns.set_option(t, id, SockOpt::OobInline(true))?;
             Fresh::new(nonblocking).map(Body::Fresh)
         } else {
             Datagram::new(nonblocking).map(Body::Datagram)
@@ -133,6 +134,7 @@ impl Door {
             last_received: None,
             buffers: Buffers::default(),
             error: None,
+            oob_inline: false,
             connect_told: false,
         });
         Ok(Answer::Sent)
@@ -153,6 +155,10 @@ impl Door {
         };
         let host = sock.ns;
         let (ns, t) = world.host(host);
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // The attempt to connect that failed has given up the names that it had chosen itself.
+            ns.disconnect(t, id)?;
+        }
         let mut result = ns.bind(t, id, addr);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
             // Whoever had it has closed it meanwhile.
@@ -172,6 +178,13 @@ impl Door {
             return err(libc::EOPNOTSUPP);
         }
         let host = sock.ns;
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // Once connect has told that the attempt failed the socket can be used anew.
+            if !sock.connect_told {
+                return err(libc::EINVAL);
+            }
+            self.replace_spent(call, key)?;
+        }
         let (ns, t) = world.host(host);
         let mut result = ns.listen(t, id, backlog);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
@@ -214,9 +227,10 @@ impl Door {
                 Ok(Answer::Proceed)
             }
             Body::Datagram(datagram) => {
-                ns.shutdown(t, id, how)?;
-                let how = call.int(1);
-                socket::shutdown(datagram.push.inner.as_fd(), how);
+                // ENOTCONN is told of an unconnected one, which is shut down all the same.
+                let result = ns.shutdown(t, id, how);
+                datagram.push.shut(call.int(1));
+                result?;
                 DONE
             }
             Body::Listener(_) => {
