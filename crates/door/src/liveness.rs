@@ -144,9 +144,19 @@ impl Door {
         }
     }
 
-    /// The inodes of all sockets that a program's processes have open, daemons that it left behind included.
+    /// The inodes of all sockets that a program's processes have open.
     fn open_sockets_of(&self, tree: usize) -> HashSet<u64> {
         let mut open = HashSet::new();
+        for pid in self.processes_of(tree) {
+            procfs::open_sockets(pid, |inode| {
+                open.insert(inode);
+            });
+        }
+        open
+    }
+
+    /// A program's processes, and those that programs have left behind.
+    fn processes_of(&self, tree: usize) -> Vec<u32> {
         let roots = self.roots();
         let mut processes = self.trees.get(tree).map(|tree| procfs::tree(tree.pid)).unwrap_or_default();
         for orphan in procfs::children(self.init.pid()) {
@@ -154,12 +164,12 @@ impl Door {
                 processes.extend(procfs::tree(orphan));
             }
         }
-        for pid in processes {
-            procfs::open_sockets(pid, |inode| {
-                open.insert(inode);
-            });
-        }
-        open
+        processes
+    }
+
+    /// How many descriptors a program's processes have of a socket.
+    pub(crate) fn copies(&self, tree: usize, inode: u64) -> usize {
+        self.processes_of(tree).into_iter().map(|pid| procfs::copies(pid, inode)).sum()
     }
 
     /// No program has it open any more.

@@ -362,3 +362,45 @@ recv EAGAIN
 ";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn a_lingering_close_waits_until_all_has_arrived_or_its_time_is_up() {
+    let mut lab = Lab::new();
+    // A close that waited where it should not would wait for longer than the test may take.
+    let text = lab.run_python(
+        "
+import socket, struct, time, threading, select
+LONG = 60
+l = socket.create_server(('127.0.0.1', 0))
+def pair(linger):
+    s = socket.create_connection(l.getsockname()); c, _ = l.accept()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, linger))
+    return s, c
+def fill(s):
+    s.setblocking(False)
+    try:
+        while True: s.send(b'x' * 65536)
+    except BlockingIOError: pass
+def drain():
+    reading.set(); n = 0
+    while b := c.recv(1 << 20): n += len(b)
+    return n
+reading = threading.Event()
+s, c = pair(LONG); s.send(b'hi'); s.close(); print('nothing to wait for', c.recv(10), c.recv(10))
+s, c = pair(1); fill(s); t = time.monotonic(); s.close(); print('a second', time.monotonic() - t >= 1)
+print('goes on behind', drain() > 65536)
+s, c = pair(LONG); fill(s); copy = s.dup(); s.close(); print('not the last')
+reading.clear(); threading.Timer(0.2, drain).start(); copy.close(); print('waited', reading.is_set())
+s, c = pair(LONG); c.send(b'unread'); select.select([s], [], []); fill(s); s.close(); print('reset')
+",
+    );
+    let expected = "\
+nothing to wait for b'hi' b''
+a second True
+goes on behind True
+not the last
+waited True
+reset
+";
+    assert_eq!(text, expected);
+}

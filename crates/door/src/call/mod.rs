@@ -42,7 +42,7 @@ impl Door {
     /// Carries out what can be done of a call now.
     pub(crate) fn dispatch(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
         match libc::c_long::from(call.nr) {
-            libc::SYS_close => Ok(self.call_close(call)),
+            libc::SYS_close => self.call_close(world, call),
             libc::SYS_openat | libc::SYS_openat2 => self.call_openat(world, call),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open | libc::SYS_creat => self.call_open(world, call),
@@ -160,8 +160,11 @@ impl Door {
         if call.done > 0 {
             return Ok(Answer::Value(i64::try_from(call.done).unwrap_or(i64::MAX)));
         }
-        if libc::c_long::from(call.nr) == libc::SYS_connect {
-            self.detach_connect(world, call);
+        match libc::c_long::from(call.nr) {
+            libc::SYS_connect => self.detach_connect(world, call),
+            // The descriptor is closed all the same.
+            libc::SYS_close => return Ok(Answer::Proceed),
+            _ => {}
         }
         // With a timeout the kernel cannot restart: it would start anew.
         if call.deadline.flatten().is_some() { err(libc::EINTR) } else { err(restart) }
@@ -172,9 +175,10 @@ impl Door {
         if call.done > 0 {
             return Ok(Answer::Value(i64::try_from(call.done).unwrap_or(i64::MAX)));
         }
-        if libc::c_long::from(call.nr) == libc::SYS_connect {
-            self.detach_connect(world, call);
-            return err(libc::EINPROGRESS);
+        match libc::c_long::from(call.nr) {
+            libc::SYS_connect => self.detach_connect(world, call),
+            libc::SYS_close => return Ok(Answer::Proceed),
+            _ => {}
         }
         err(expired)
     }

@@ -465,6 +465,21 @@ impl Stream {
         }
     }
 
+    /// There is something that the program has not read: then a close resets.
+    pub(crate) fn has_unread(&self, ns: &Netns, id: SockId) -> bool {
+        let given = self.outer.as_ref().map_or(0, |outer| socket::unread_by_peer(outer.as_fd()));
+        given > 0 || !self.down.is_empty() || ns.recv_queue_len(id) > 0
+    }
+
+    /// The program closes and waits for what it has written to arrive: true when it has.
+    pub(crate) fn finish(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
+        if self.unsent() == 0 && !std::mem::replace(&mut self.end_told, true) {
+            // It fails only if the connection is gone already.
+            let _ = ns.shutdown(t, id, How::Write);
+        }
+        self.unsent() == 0 && ns.is_all_acked(id)
+    }
+
     /// Stack to program. True if it stopped only because it had done enough.
     fn pump_down(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
         for _ in 0..MAX_STEPS {
