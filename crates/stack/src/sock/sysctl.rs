@@ -17,7 +17,7 @@ trait Value: Sized {
 
 impl Value for u32 {
     fn read(text: &str, min: i64, max: i64) -> Option<Self> {
-        let value: i64 = text.trim().parse().ok()?;
+        let value = crate::sysctl::parse(text)?;
         (min..=max).contains(&value).then(|| Self::try_from(value).ok())?
     }
 
@@ -193,7 +193,7 @@ sysctls! {
     tcp_base_mss: u32 = 1024, "ipv4.tcp_base_mss", 48..=65535, "MSS at which probing starts.";
     tcp_min_snd_mss: u32 = 48, "ipv4.tcp_min_snd_mss", 48..=65535, "Least MSS ever used.";
     tcp_notsent_lowat: u32 = 4_294_967_295, "ipv4.tcp_notsent_lowat", 0..=4_294_967_295, "Unsent bytes above which a socket is not writable.";
-    tcp_fastopen: u32 = 1, "ipv4.tcp_fastopen", 0..=1023, "TCP Fast Open (RFC 7413): bit 0 client, bit 1 server.";
+    tcp_fastopen: u32 = 1, "ipv4.tcp_fastopen", 0..=2_147_483_647, "TCP Fast Open (RFC 7413): bit 0 client, bit 1 server.";
     tcp_no_metrics_save: u32 = 0, "ipv4.tcp_no_metrics_save", 0..=1, "Kept; metrics are not saved between connections here.";
     tcp_fwmark_accept: u32 = 0, "ipv4.tcp_fwmark_accept", 0..=1, "Whether accepted sockets take the SYN's mark.";
     tcp_stdurg: u32 = 0, "ipv4.tcp_stdurg", 0..=1, "The urgent pointer's meaning: 1 = RFC 1122's.";
@@ -238,6 +238,11 @@ mod tests {
         assert_eq!(s.set("ipv4.tcp_syn_retries", "128"), Some(Err(SockError::Invalid)));
         assert_eq!(s.set("ipv4.tcp_syn_retries", "3\n"), Some(Ok(())));
         assert_eq!(s.tcp_syn_retries, 3);
+        assert_eq!(s.set("ipv4.tcp_rmem", "0x1000 010 20"), Some(Ok(())));
+        assert_eq!(s.tcp_rmem, [4096, 8, 20]);
+        for bad in ["", "0x", "--1", "1x", "+", "09"] {
+            assert_eq!(s.set("ipv4.tcp_retries2", bad), Some(Err(SockError::Invalid)), "{bad:?}");
+        }
         assert_eq!(s.set("ipv4.ip_local_port_range", "1000 2000"), Some(Ok(())));
         assert_eq!(s.set("ipv4.ip_local_port_range", "3000 2000"), Some(Err(SockError::Invalid)));
         assert_eq!(s.set("ipv4.ip_local_reserved_ports", "80,90-95"), Some(Ok(())));

@@ -13,8 +13,22 @@ use crate::error::SockError;
 /// The outcome of setting a sysctl; none: the table has no such name.
 type Outcome = Option<Result<(), SockError>>;
 
+/// A number as C writes it: `0x…` is hexadecimal, a leading 0 octal, as the kernel reads them.
+pub(crate) fn parse(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    // A second sign is none of the digits.
+    let value = i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']))?;
+    Some(if negative { -value } else { value })
+}
+
 fn read(text: &str, min: i64, max: i64) -> Result<i64, SockError> {
-    let value: i64 = text.trim().parse().map_err(|_| SockError::Invalid)?;
+    let value = parse(text).ok_or(SockError::Invalid)?;
     (min..=max).contains(&value).then_some(value).ok_or(SockError::Invalid)
 }
 

@@ -32,8 +32,6 @@ pub(crate) struct TcpSock {
     pub(crate) confirmed_at: Option<Instant>,
     /// What readiness was when the program was last woken.
     pub(crate) told: Readiness,
-    /// The peer has acknowledged our FIN, or nothing is left to be acknowledged: what a lingering close waits for.
-    pub(crate) all_acked: bool,
 }
 
 /// What a TCP socket is at the moment.
@@ -74,7 +72,6 @@ impl TcpSock {
             resent: 0,
             confirmed_at: None,
             told: Readiness::empty(),
-            all_acked: true,
         }
     }
 
