@@ -1,9 +1,9 @@
-//! Project tasks: `cargo xtask test | tidy | soak | fuzz | bench`.
+//! Project tasks: `cargo xtask test | tidy | packetdrill | soak | fuzz | bench`.
 
 mod bench;
-mod circles;
 mod debian;
 mod fuzz;
+mod packetdrill;
 mod run;
 mod tidy;
 
@@ -17,7 +17,9 @@ Usage: cargo xtask TASK
 
 Tasks:
   test            install missing Debian packages (as root; else name them), then format, lints, docs, every test
-  tidy            the project's own rules: direction and circles of imports, size of stages, words that do not belong
+  tidy            the project's own rules: direction of imports, size of stages, words that do not belong
+  packetdrill PATH...
+                  packetdrill scripts against the stack, in virtual time (tests/packetdrill/README.md; --help)
   soak            the long tests, in release: 10 GB over a bad link in virtual time
   fuzz [SECONDS]  each fuzz target for SECONDS (default 10)
   bench [NAME]    measure beside the peers, print the table of BENCHMARKS.md
@@ -26,6 +28,9 @@ Tasks:
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["packetdrill", rest @ ..] = words.as_slice() {
+        return packetdrill::run(&root(), rest);
+    }
     match task(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

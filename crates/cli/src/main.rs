@@ -9,7 +9,6 @@ mod doctor;
 mod labfile;
 mod output;
 mod pages;
-mod quantity;
 mod report;
 mod running;
 mod runtime;

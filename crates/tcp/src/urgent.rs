@@ -1,8 +1,6 @@
 //! Urgent data (RFC 6093), as Linux does it: one byte, the one before where the pointer points, taken out of the stream
 //! unless `SO_OOBINLINE` is set.
 
-mod state;
-
 use bytes::Bytes;
 
 use crate::connection::Connection;
@@ -10,7 +8,15 @@ use crate::segment::Segment;
 use crate::seq;
 use crate::state::Event;
 
-pub(crate) use state::Urgent;
+/// An urgent byte of the peer.
+#[derive(Debug)]
+pub(crate) struct Urgent {
+    /// Its number.
+    at: u64,
+    /// The byte, once it has come; none again when it was read.
+    byte: Option<u8>,
+    read: bool,
+}
 
 impl Connection {
     /// RFC 9293 §3.10.7.4, sixth step: a new urgent pointer.

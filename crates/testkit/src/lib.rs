@@ -3,6 +3,7 @@
 //!
 //! Development only; nothing of it ships.
 
+pub mod packetdrill;
 mod sandbox;
 mod scratch;
 
