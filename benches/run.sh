@@ -1,15 +1,25 @@
 #!/usr/bin/env bash
-# Measures netspace beside its peers in one run and prints markdown tables. Needs root for the kernel's own numbers
-# (network namespaces of its own making); the netspace side needs none. `benches/run.sh [NAME]` runs one part.
+# Measures netspace beside its peers in one run and prints markdown tables. `benches/run.sh [PART…]`: flow iperf rr start.
+#
+# Everything runs in a network and a mount namespace of its own: what is made there (bridges, a device node of /dev/net/tun
+# for slirp4netns and pasta) ends with it, and the machine's own stays as it is. netspace itself needs none of this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=${CARGO_TARGET_DIR:-target}/release
-bin=$(realpath "$bin")
+if [ -z "${NSBENCH_INSIDE:-}" ]; then
+    rm_tmp=$(mktemp -d); trap 'rm -rf "$rm_tmp"' EXIT
+    # With the init process of its own pid namespace, all that was started ends too.
+    map=; [ "$(id -u)" = 0 ] || map=-r
+    NSBENCH_INSIDE=$rm_tmp unshare $map --mount --net --kill-child --pid --fork --mount-proc --propagation private "$0" "$@"
+    exit
+fi
+work=$NSBENCH_INSIDE
+bin=$(realpath "${CARGO_TARGET_DIR:-target}/release")
+peers=$PWD/benches/peers
+measure=$PWD/benches/measure.py
 runs=${RUNS:-5}
-work=$(mktemp -d)
-trap 'rm -rf "$work"; ip netns del nsbench-a 2>/dev/null; ip netns del nsbench-b 2>/dev/null; ip netns del nsbench-s 2>/dev/null; true' EXIT
+export NSBENCH_WORK=$work NSBENCH_BIN=$bin NSBENCH_SECONDS=${SECONDS_EACH:-3}
 median() { sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
-gbit() { python3 -c 'import json,sys; print("%.2f" % (json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"]/1e9))'; }
+load() { echo "Load before this part: $(cut -d' ' -f1-3 /proc/loadavg)."; echo; }
 
 lab=$work/lab.yaml
 cat > "$lab" <<END
@@ -18,8 +28,9 @@ switches: {s: {}}
 links: [a -- s, s -- b]
 END
 
+# Two hosts on a bridge, in the kernel.
 kernel_up() {
-    ip netns add nsbench-a; ip netns add nsbench-b; ip netns add nsbench-s
+    for n in a b s; do ip netns add nsbench-$n; done
     ip -n nsbench-s link add br0 type bridge; ip -n nsbench-s link set br0 up
     for h in a b; do
         ip -n nsbench-$h link add eth0 type veth peer name p$h netns nsbench-s
@@ -28,58 +39,51 @@ kernel_up() {
     done
     ip -n nsbench-a addr add 10.99.0.1/24 dev eth0; ip -n nsbench-b addr add 10.99.0.2/24 dev eth0
 }
-kernel_down() { for n in a b s; do ip netns del nsbench-$n; done; }
+# An uplink for the user-mode peers: they take their addresses from an interface with a default route.
+uplink_up() {
+    ip link set lo up
+    ip link add up0 type veth peer name up1; ip link set up1 up; ip link set up0 up
+    ip addr add 10.98.0.1/24 dev up0; ip route add default via 10.98.0.2
+}
+# A node of the tun device that an ordinary user may open, seen in here only.
+tun_up() {
+    # Not for the root of a user namespace: it may make no devices, and takes the machine's as they are.
+    [ "$(awk 'NR == 1 {print $3}' /proc/self/uid_map)" != 1 ] || return 0
+    mkdir -p "$work/dev"
+    mount -t tmpfs -o mode=755 none "$work/dev"
+    mknod -m 666 "$work/dev/tun" c 10 200
+    mount --bind "$work/dev/tun" /dev/net/tun
+}
 
-iperf_kernel() { # OPTIONS
-    ip netns exec nsbench-b iperf3 -s -1 >/dev/null & local p=$!
-    until ip netns exec nsbench-b ss -ltn | grep -q 5201; do :; done
-    ip netns exec nsbench-a timeout 20 iperf3 -J -t 3 -c 10.99.0.2 $1 | gbit
-    wait $p
-}
-iperf_netspace() {
-    cat > "$work/iperf.yaml" <<END
-hosts: {a: {}, b: {run: "iperf3 -s"}}
-switches: {s: {}}
-links: [a -- s, s -- b]
-END
-    "$bin/netspace" run "$work/iperf.yaml" --on a -- bash -c "until (exec 3<>/dev/tcp/b/5201) 2>/dev/null; do :; done; sleep 0.3; iperf3 -J -t 3 -c b $1" | gbit
-}
-iperf_slirp() { # user namespace with slirp4netns; the server on this machine's loopback
-    iperf3 -s -1 -B 127.0.0.1 >/dev/null & local p=$!
-    timeout 30 unshare -rn bash -c 'echo $$ > '"$work"'/pid; until [ -e '"$work"'/go ]; do sleep 0.02; done; iperf3 -J -t 3 -c 10.0.2.2' > "$work/json" & local u=$!
-    until [ -s "$work/pid" ]; do :; done
-    slirp4netns --configure --mtu=1500 "$(cat "$work/pid")" tap0 >/dev/null 2>&1 & local s=$!
-    sleep 0.5; touch "$work/go"; wait $u; kill $s $p 2>/dev/null || true; rm -f "$work/pid" "$work/go"
-    gbit < "$work/json"
-}
 part_iperf() {
-    kernel_up
-    echo "| iperf3, one flow over a switch, MTU 1500 with offloads, Gbit/s (median of $runs) | up | down (-R) |"; echo "|---|---|---|"
-    for peer in kernel netspace; do
-        row="| $peer |"
-        for option in "" "-R"; do
-            value=$(for _ in $(seq "$runs"); do iperf_$peer "$option"; done | median); row="$row $value |"
+    echo "### iperf3, one flow over a switch, MTU 1500 with offloads; $runs rounds of $NSBENCH_SECONDS s, medians (netspace's ratio to the peer)"; echo
+    load
+    for round in $(seq "$runs"); do
+        for peer in kernel netspace slirp4netns pasta; do
+            for direction in up down; do
+                option=; [ $direction = up ] || option=-R
+                result=$(timeout -k 5 60 python3 "$measure" iperf "$peers/$peer.sh" $option < /dev/null) || continue
+                echo "$round $peer $direction $result"
+            done
         done
-        echo "$row"
-    done
-    for peer in slirp; do
-        value=$(for _ in $(seq "$runs"); do iperf_$peer 2>/dev/null || echo 0; done | median); echo "| $peer (MTU 1500) | $value | |"
-    done
-    kernel_down
+    done > "$work/rounds"
+    python3 "$measure" table < "$work/rounds"
     echo
 }
 
 part_rr() {
-    kernel_up
-    ip netns exec nsbench-b "$bin/rr" serve 7 & p=$!
+    load
+    timeout -k 5 60 ip netns exec nsbench-b "$bin/rr" serve 7 > /dev/null 2>&1 < /dev/null & p=$!
     until ip netns exec nsbench-b ss -ltn | grep -q ':7 '; do :; done
-    kernel=$(for _ in $(seq "$runs"); do ip netns exec nsbench-a "$bin/rr" ask 10.99.0.2 7 20000; done | median)
-    kill $p; wait $p 2>/dev/null || true
-    kernel_down
     sed "s|b: {}|b: {run: \"$bin/rr serve 7\"}|" "$lab" > "$work/rr.yaml"
-    ours=$(for _ in $(seq "$runs"); do "$bin/netspace" run "$work/rr.yaml" --on a -- bash -c "until (exec 3<>/dev/tcp/b/7) 2>/dev/null; do :; done; $bin/rr ask b 7 20000"; done | median)
-    echo "| 1-byte request and response, microseconds a round trip (median of $runs) | kernel | netspace | ratio |"; echo "|---|---|---|---|"
-    echo "| veth + bridge | $kernel | $ours | $(python3 -c "print('%.1f' % ($ours/$kernel))") |"; echo
+    for _ in $(seq "$runs"); do
+        kernel=$(timeout -k 5 60 ip netns exec nsbench-a "$bin/rr" ask 10.99.0.2 7 20000)
+        ours=$(timeout -k 5 60 "$bin/netspace" run "$work/rr.yaml" --on a -- bash -c "until (exec 3<>/dev/tcp/b/7) 2>/dev/null; do :; done; $bin/rr ask b 7 20000")
+        echo "$kernel $ours"
+    done > "$work/rr"
+    kill $p; wait $p 2>/dev/null || true
+    echo "| 1-byte request and response, microseconds a round trip (medians of $runs, taken in turns) | kernel | netspace | ratio |"; echo "|---|---|---|---|"
+    echo "| veth + bridge | $(cut -d' ' -f1 "$work/rr" | median) | $(cut -d' ' -f2 "$work/rr" | median) | $(awk '{printf "%.2f\n", $2/$1}' "$work/rr" | median) |"; echo
 }
 
 part_flow() {
@@ -93,26 +97,19 @@ part_flow() {
 }
 
 part_start() {
-    echo "| start | measured |"; echo "|---|---|"
-    added=$(for _ in $(seq 20); do python3 - "$bin/netspace" "$lab" <<'PY'
-import subprocess, sys, time
-def t(c):
-    a = time.perf_counter(); subprocess.run(c, check=True, stdout=subprocess.DEVNULL); return time.perf_counter() - a
-print("%.1f" % ((t([sys.argv[1], "run", sys.argv[2], "--on", "a", "--", "true"]) - t(["true"])) * 1000))
-PY
-    done | median)
-    echo "| \`netspace run\` adds to a program's start, ms (median of 20) | $added |"
+    load
     python3 - > "$work/big.yaml" <<'PY'
 print("hosts:"); [print(f"  h{i}: {{}}") for i in range(1000)]
 print("switches:"); [print(f"  s{i}: {{}}") for i in range(10)]
 print("links:"); [print(f"  - h{i} -- s{i // 100}") for i in range(1000)]; [print(f"  - s{i} -- s{i+1}") for i in range(9)]
 PY
-    { /usr/bin/time -f '%e %M' "$bin/netspace" run "$work/big.yaml" --on h0 -- true; } 2> "$work/big" || true
-    tail -1 "$work/big" | awk '{printf "| 1,000 hosts on 10 switches, start to end, s | %s |\n| the same, kB of memory a host | %.0f |\n", $1, $2/1000}'
-    "$bin/netspace" run "$lab" --on a -- bash -c 'sleep 0.5; s=$(awk "{print \$14+\$15}" /proc/'"\$(awk '/PPid/{print \$2}' /proc/\$PPID/status)"'/stat); sleep 5; e=$(awk "{print \$14+\$15}" /proc/'"\$(awk '/PPid/{print \$2}' /proc/\$PPID/status)"'/stat); echo "| CPU of an idle lab in 5 s, hundredths of a second | $((e-s)) |"' || true
+    python3 benches/start.py "$bin/netspace" "$lab" "$work/big.yaml"
     echo
 }
 
-parts=${1:-"flow iperf rr start"}
+mount -t tmpfs none /run
+mkdir /run/netns
+kernel_up; uplink_up; tun_up
+parts=${*:-flow iperf rr start}
 echo "$(nproc) cores, $(uname -sr), $(date +%F)"; echo
 for part in $parts; do part_$part; done
