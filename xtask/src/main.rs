@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask test | tidy | packetdrill | soak | fuzz | bench`.
 
 mod bench;
+mod circles;
 mod debian;
 mod fuzz;
 mod packetdrill;
@@ -17,7 +18,7 @@ Usage: cargo xtask TASK
 
 Tasks:
   test            install missing Debian packages (as root; else name them), then format, lints, docs, every test
-  tidy            the project's own rules: direction of imports, size of stages, words that do not belong
+  tidy            the project's own rules: direction and circles of imports, size of stages, words that do not belong
   packetdrill PATH...
                   packetdrill scripts against the stack, in virtual time (tests/packetdrill/README.md; --help)
   soak            the long tests, in release: 10 GB over a bad link in virtual time

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::circles::{self, Source};
+
 /// Crates from the bottom up; a crate may use only crates of lower levels.
 const LEVELS: &[&[&str]] = &[
     &["base"],
@@ -27,6 +29,7 @@ const WORDS: &[&str] = &["FIXME", "XXX", "todo!(", "unimplemented!(", "dbg!("];
 /// Checks the tree; prints each finding.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut findings = directions(root)?;
+    findings.extend(circles(root)?);
     for path in rust_files(&root.join("crates"))? {
         let text = std::fs::read_to_string(&path)?;
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
@@ -54,6 +57,25 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Circles of imports inside each crate.
+fn circles(root: &Path) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for name in LEVELS.iter().copied().flatten().chain(&["testkit"]) {
+        let folder = root.join("crates").join(name).join("src");
+        let mut sources = Vec::new();
+        for path in rust_files(&folder)? {
+            let below = path.strip_prefix(&folder)?.with_extension("");
+            let mut module: Vec<String> =
+                below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            module.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+            let file = path.strip_prefix(root)?.display().to_string();
+            sources.push(Source { module, file, text: std::fs::read_to_string(&path)? });
+        }
+        findings.extend(circles::find(&sources)?);
+    }
+    Ok(findings)
 }
 
 /// Dependencies that point sideways or upwards.

@@ -95,6 +95,8 @@ pub struct Pkt {
     pub priority: u32,
     /// The hash of its flow; 0 if not computed.
     pub hash: u32,
+    /// If it was put together from fragments: the largest of them, bytes from the network header on; else 0.
+    pub frag_size: u16,
     /// When the device received it, for `SO_TIMESTAMP`.
     pub received_at: Instant,
     /// Whether trace points note it.
@@ -128,6 +130,7 @@ impl Pkt {
             mark: 0,
             priority: 0,
             hash: 0,
+            frag_size: 0,
             received_at: Instant::ZERO,
             traced: false,
         })
@@ -141,7 +144,7 @@ impl Pkt {
         (self.network, self.transport) = (HEADROOM as u16, HEADROOM as u16);
         (self.id, self.dev, self.protocol) = (PktId(0), DevId::NONE, 0);
         (self.pkt_type, self.checksum, self.gso) = (PktType::Outgoing, ChecksumState::None, None);
-        (self.mark, self.priority, self.hash) = (0, 0, 0);
+        (self.mark, self.priority, self.hash, self.frag_size) = (0, 0, 0, 0);
         (self.received_at, self.traced) = (Instant::ZERO, false);
     }
 
@@ -154,7 +157,7 @@ impl Pkt {
         (self.id, self.dev, self.protocol) = (other.id, other.dev, other.protocol);
         (self.pkt_type, self.checksum, self.gso) = (other.pkt_type, other.checksum, other.gso);
         (self.mark, self.priority, self.hash) = (other.mark, other.priority, other.hash);
-        (self.received_at, self.traced) = (other.received_at, other.traced);
+        (self.received_at, self.traced, self.frag_size) = (other.received_at, other.traced, other.frag_size);
     }
 
     /// Bytes of memory that its linear area takes.

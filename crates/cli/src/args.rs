@@ -405,10 +405,10 @@ pub(crate) struct SourceArgs {
     /// The sink: `HOST` or `HOST:PORT`.
     pub(crate) to: String,
     /// How many bytes to send (`1000`, `64k`, `100M`, `1G`; powers of 1000, `Ki`/`Mi`/`Gi` of 1024).
-    #[arg(long, short = 'n', value_name = "N", default_value = "1M", value_parser = crate::tool::parse_bytes)]
+    #[arg(long, short = 'n', value_name = "N", default_value = "1M", value_parser = crate::quantity::parse_bytes)]
     pub(crate) bytes: u64,
     /// How many bytes to write with one system call.
-    #[arg(long, value_name = "N", default_value = "64Ki", value_parser = crate::tool::parse_bytes)]
+    #[arg(long, value_name = "N", default_value = "64Ki", value_parser = crate::quantity::parse_bytes)]
     pub(crate) block: u64,
     /// Report as JSON.
     #[arg(long)]

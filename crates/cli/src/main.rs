@@ -9,6 +9,7 @@ mod doctor;
 mod labfile;
 mod output;
 mod pages;
+mod quantity;
 mod report;
 mod running;
 mod runtime;

@@ -15,18 +15,15 @@ use netspace_stack::{Effect, Netns, Turn};
 use slab::Slab;
 use std::collections::HashMap;
 
-use crate::call::Call;
-use crate::hold::Held;
 use crate::init::{Block, Init, News, Stage};
-use crate::liveness::Liveness;
-use crate::monitor::Monitors;
 use crate::report::Report;
-use crate::settings::Settings;
 use crate::shadow::Shadow;
 use crate::sock::{Key, Sock};
 use crate::standin::{Hub, Witness};
 use crate::sys::epoll::{self, Epoll, Ready};
 use crate::sys::{file, process, seccomp};
+use crate::trapped::{Call, Held};
+use crate::watched::{Liveness, Monitors, Settings};
 
 /// What the door needs to know of the lab.
 pub trait World {

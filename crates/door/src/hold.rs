@@ -6,43 +6,18 @@
 //! exactly as the program's handler asks.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
 
-use netspace_base::Instant;
-
-use crate::call::{Answer, Call};
 use crate::door::{Door, World};
 use crate::procfs::{self, Signals};
 use crate::sock::{Body, Key};
 use crate::standin::Fate;
 use crate::sys::{file, seccomp};
+use crate::trapped::{Answer, Call, Held, Outcome, Wait};
 
 /// The kernel's internal number for "interrupted; to be restarted if the handler says so".
 const ERESTARTSYS: i32 = 512;
 const FIRST_LOOK_MS: u64 = 2;
 const LAST_LOOK_MS: u64 = 200;
-
-/// How a held call ends when its time is up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wait {
-    /// The socket it waits for.
-    pub(crate) sock: Key,
-    /// How long at most.
-    pub(crate) timeout: Option<Duration>,
-    /// The errno then.
-    pub(crate) expired: i32,
-}
-
-/// A call that waits.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) call: Call,
-    pub(crate) sock: Key,
-    pub(crate) deadline: Option<Instant>,
-    expired: i32,
-    look_at_ms: u64,
-    pause_ms: u64,
-}
 
 impl Door {
     /// Carries a call out, for the first time or again.
@@ -51,7 +26,7 @@ impl Door {
         self.finish(world, call, outcome);
     }
 
-    fn finish(&mut self, world: &mut dyn World, call: Call, outcome: crate::call::Outcome) {
+    fn finish(&mut self, world: &mut dyn World, call: Call, outcome: Outcome) {
         let Some(listener) = self.trees.get(call.tree).and_then(|tree| tree.listener.as_ref()) else {
             return;
         };

@@ -28,6 +28,8 @@ mod sock;
 mod standin;
 #[allow(unsafe_code)]
 mod sys;
+mod trapped;
+mod watched;
 
 pub use door::{Door, DoorError, Launch, LaunchError, ProgramId, Session, World};
 pub use init::Stage;

@@ -4,7 +4,7 @@
 //! look: after a close(2) of such a socket (it is trapped, and let through), when a process ends that used one, and
 //! before an address is refused as being in use. A look walks the descriptors of the processes of one program.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,6 +12,7 @@ use crate::door::{Door, Watch, World};
 use crate::procfs;
 use crate::sock::{Body, Key};
 use crate::sys::{epoll, file, process};
+use crate::watched::Suspect;
 
 /// How long after a close(2) was let through the door looks, milliseconds.
 const FIRST_LOOK_MS: u64 = 1;
@@ -20,31 +21,6 @@ const MAX_LOOKS: u32 = 8;
 
 /// How long a socket is taken to be open after it was known to be, milliseconds.
 const TRUST_MS: u64 = 100;
-
-/// A socket that may have been closed.
-#[derive(Debug)]
-struct Suspect {
-    key: Key,
-    inode: u64,
-    looks: u32,
-    at_ms: u64,
-}
-
-/// What the door knows about which sockets to look after.
-#[derive(Debug, Default)]
-pub(crate) struct Liveness {
-    suspects: Vec<Suspect>,
-    /// Processes whose end is watched, by number.
-    processes: HashMap<u32, OwnedFd>,
-    /// Threads of them.
-    threads: HashMap<u32, u32>,
-}
-
-impl Liveness {
-    pub(crate) fn next_ms(&self) -> Option<u64> {
-        self.suspects.iter().map(|suspect| suspect.at_ms).min()
-    }
-}
 
 impl Door {
     /// The end of the process of thread `tid` shall be told, for it has a socket that the door must look after.
@@ -168,9 +144,19 @@ impl Door {
         }
     }
 
-    /// The inodes of all sockets that a program's processes have open, daemons that it left behind included.
+    /// The inodes of all sockets that a program's processes have open.
     fn open_sockets_of(&self, tree: usize) -> HashSet<u64> {
         let mut open = HashSet::new();
+        for pid in self.processes_of(tree) {
+            procfs::open_sockets(pid, |inode| {
+                open.insert(inode);
+            });
+        }
+        open
+    }
+
+    /// A program's processes, and those that programs have left behind.
+    fn processes_of(&self, tree: usize) -> Vec<u32> {
         let roots = self.roots();
         let mut processes = self.trees.get(tree).map(|tree| procfs::tree(tree.pid)).unwrap_or_default();
         for orphan in procfs::children(self.init.pid()) {
@@ -178,12 +164,12 @@ impl Door {
                 processes.extend(procfs::tree(orphan));
             }
         }
-        for pid in processes {
-            procfs::open_sockets(pid, |inode| {
-                open.insert(inode);
-            });
-        }
-        open
+        processes
+    }
+
+    /// How many descriptors a program's processes have of a socket.
+    pub(crate) fn copies(&self, tree: usize, inode: u64) -> usize {
+        self.processes_of(tree).into_iter().map(|pid| procfs::copies(pid, inode)).sum()
     }
 
     /// No program has it open any more.

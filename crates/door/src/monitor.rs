@@ -11,19 +11,6 @@ use crate::sys::file;
 /// How often the stack is looked at, milliseconds.
 const PAUSE_MS: u64 = 100;
 
-/// The sockets that are told of changes.
-#[derive(Debug, Default)]
-pub(crate) struct Monitors {
-    keys: Vec<Key>,
-    at_ms: u64,
-}
-
-impl Monitors {
-    pub(crate) fn next_ms(&self) -> Option<u64> {
-        (!self.keys.is_empty()).then_some(self.at_ms)
-    }
-}
-
 impl Door {
     /// A netlink socket may have joined a group.
     pub(crate) fn note_groups(&mut self, world: &mut dyn World, key: Key) {

@@ -77,6 +77,13 @@ pub(crate) fn open_sockets(pid: u32, mut found: impl FnMut(u64)) {
     }
 }
 
+/// How many descriptors a process has of a socket.
+pub(crate) fn copies(pid: u32, inode: u64) -> usize {
+    let mut copies = 0;
+    open_sockets(pid, |open| copies += usize::from(open == inode));
+    copies
+}
+
 fn status_number(pid: u32, key: &str) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()

@@ -3,7 +3,6 @@
 //! The program gets a file in memory; when it has written to it, what it says is given to the host. An invalid value is
 //! so found too late for write(2) to fail; it is counted as refused.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,25 +12,10 @@ use netspace_base::NsId;
 use crate::door::{Door, Watch, World};
 use crate::sys::epoll;
 use crate::sys::file::Inotify;
+use crate::watched::Written;
 
 /// Longest setting, bytes.
 const MAX_LEN: u64 = 64 * 1024;
-
-#[derive(Debug)]
-struct Written {
-    file: OwnedFd,
-    ns: NsId,
-    path: String,
-    program: String,
-    last: Vec<u8>,
-}
-
-/// The files that are being written.
-#[derive(Debug, Default)]
-pub(crate) struct Settings {
-    inotify: Option<Inotify>,
-    files: HashMap<i32, Written>,
-}
 
 impl Door {
     /// Waits for what a program will write to `file`.

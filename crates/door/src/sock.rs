@@ -1,5 +1,6 @@
 //! The door's own table of sockets: which stand-in belongs to which socket of the stack.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use netspace_base::NsId;
@@ -60,11 +61,25 @@ pub(crate) struct Sock {
     pub(crate) buffers: Buffers,
     /// What `SO_ERROR` is to tell, when the stack has told us already.
     pub(crate) error: Option<Errno>,
+    /// `SO_OOBINLINE`. In the stack urgent bytes are always part of the stream: the stand-in knows where the mark is.
+    pub(crate) oob_inline: bool,
     /// `connect` has told of the connection's success.
     pub(crate) connect_told: bool,
 }
 
 impl Sock {
+    /// The door's descriptor of the program's end, if it has one.
+    pub(crate) fn inner(&self) -> Option<BorrowedFd<'_>> {
+        match &self.body {
+            Body::Stream(_) => None,
+            Body::Fresh(fresh) => Some(fresh.inner.as_fd()),
+            Body::Connecting(connecting) => Some(connecting.inner.as_fd()),
+            Body::Listener(listener) => Some(listener.inner.as_fd()),
+            Body::Datagram(datagram) => Some(datagram.push.inner.as_fd()),
+            Body::Netlink(netlink) => Some(netlink.push.inner.as_fd()),
+        }
+    }
+
     /// Whether the door holds a descriptor of the program's end, so that the kernel cannot tell us of the last close.
     pub(crate) fn is_held(&self) -> bool {
         match &self.body {

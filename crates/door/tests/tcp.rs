@@ -255,3 +255,152 @@ s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.cl
     );
     assert_eq!(text, "full\nended True\n");
 }
+
+#[test]
+fn a_socket_whose_connect_failed_can_be_used_anew() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import socket, errno
+def tell(what, f):
+    try: print(what, f())
+    except OSError as e: print(what, errno.errorcode[e.errno])
+def connect(port): return lambda: s.connect(('127.0.0.1', port))
+def bind(port): return lambda: s.bind(('127.0.0.1', port))
+s = socket.socket(); tell('connect', connect(7001)); tell('bind', bind(6001)); tell('connect', connect(7001))
+tell('bind', bind(6002)); l = socket.create_server(('127.0.0.1', 7001)); tell('connect', connect(7001))
+print(s.getsockname()); l.close(); s.close()
+s = socket.socket(); s.setblocking(False)
+tell('connect', connect(7003)); tell('bind', bind(6003)); tell('listen', s.listen)
+tell('connect', connect(7003)); tell('listen', s.listen); tell('accept', s.accept)
+c = socket.create_connection(('127.0.0.1', 6003)); s.setblocking(True); print(s.accept()[1] == c.getsockname())
+",
+    );
+    // As Linux 6.18 says: a port that connect chose is given up, one that bind gave stays.
+    let expected = "\
+connect ECONNREFUSED
+bind None
+connect ECONNREFUSED
+bind EINVAL
+connect None
+('127.0.0.1', 6001)
+connect EINPROGRESS
+bind None
+listen EINVAL
+connect ECONNREFUSED
+listen None
+accept EAGAIN
+True
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn an_urgent_byte_has_its_mark_its_signal_and_its_readiness() {
+    let mut lab = Lab::new();
+    let script = "
+import socket, select, errno, signal, fcntl, os, struct
+def tell(what, f, *a):
+    try: print(what, f(*a))
+    except OSError as e: print(what, errno.errorcode[e.errno])
+def mark(): return struct.unpack('i', fcntl.ioctl(c, 0x8905, bytes(4)))[0]
+def poll(bits):
+    p = select.poll(); p.register(c, bits); return [e for _, e in p.poll(5000)]
+signals = []
+signal.signal(signal.SIGURG, lambda *_: signals.append('SIGURG'))
+l = socket.create_server(('127.0.0.1', 0))
+for inline in 0, 1:
+    l.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, inline)
+    s = socket.create_connection(l.getsockname()); c, _ = l.accept()
+    print(c.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE), s.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE))
+    fcntl.fcntl(c, fcntl.F_SETOWN, os.getpid())
+    tell('none', c.recv, 1, socket.MSG_OOB)
+    s.send(b'ab'); s.send(b'cd', socket.MSG_OOB); print(poll(select.POLLPRI), signals); signals.clear()
+    tell('mark', mark); tell('peek', c.recv, 1, socket.MSG_OOB | socket.MSG_PEEK)
+    tell('recv', c.recv, 10); tell('mark', mark); tell('oob', c.recv, 1, socket.MSG_OOB)
+    s.send(b'ef'); tell('recv', c.recv, 2 + inline, socket.MSG_WAITALL); tell('mark', mark); tell('oob', c.recv, 1, socket.MSG_OOB)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1 - inline)
+    tell('sendmsg', s.sendmsg, [b'x', b'y'], [], socket.MSG_OOB); print(poll(select.POLLPRI))
+    tell('recv', c.recv, 10); tell('mark', mark); tell('recv', c.recv, 10, socket.MSG_DONTWAIT)
+    signals.clear()
+";
+    let text = lab.run_python(script);
+    // As Linux 6.18 says.
+    let expected = "\
+0 0
+none EINVAL
+[2] ['SIGURG']
+mark 0
+peek b'd'
+recv b'abc'
+mark 1
+oob b'd'
+recv b'ef'
+mark 0
+oob EINVAL
+sendmsg 2
+[2]
+recv b'x'
+mark 1
+recv b'y'
+1 0
+none EINVAL
+[2] ['SIGURG']
+mark 0
+peek EINVAL
+recv b'abc'
+mark 1
+oob EINVAL
+recv b'def'
+mark 0
+oob EINVAL
+sendmsg 2
+[2]
+recv b'x'
+mark 1
+recv EAGAIN
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_lingering_close_waits_until_all_has_arrived_or_its_time_is_up() {
+    let mut lab = Lab::new();
+    // A close that waited where it should not would wait for longer than the test may take.
+    let text = lab.run_python(
+        "
+import socket, struct, time, threading, select
+LONG = 60
+l = socket.create_server(('127.0.0.1', 0))
+def pair(linger):
+    s = socket.create_connection(l.getsockname()); c, _ = l.accept()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, linger))
+    return s, c
+def fill(s):
+    s.setblocking(False)
+    try:
+        while True: s.send(b'x' * 65536)
+    except BlockingIOError: pass
+def drain():
+    reading.set(); n = 0
+    while b := c.recv(1 << 20): n += len(b)
+    return n
+reading = threading.Event()
+s, c = pair(LONG); s.send(b'hi'); s.close(); print('nothing to wait for', c.recv(10), c.recv(10))
+s, c = pair(1); fill(s); t = time.monotonic(); s.close(); print('a second', time.monotonic() - t >= 1)
+print('goes on behind', drain() > 65536)
+s, c = pair(LONG); fill(s); copy = s.dup(); s.close(); print('not the last')
+reading.clear(); threading.Timer(0.2, drain).start(); copy.close(); print('waited', reading.is_set())
+s, c = pair(LONG); c.send(b'unread'); select.select([s], [], []); fill(s); s.close(); print('reset')
+",
+    );
+    let expected = "\
+nothing to wait for b'hi' b''
+a second True
+goes on behind True
+not the last
+waited True
+reset
+";
+    assert_eq!(text, expected);
+}

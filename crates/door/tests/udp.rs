@@ -86,3 +86,31 @@ a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.bind(('127.0.0.1', 6000)
         assert_eq!(text, "bound\n");
     }
 }
+
+#[test]
+fn a_socket_shut_for_reading_ends_for_those_who_would_wait() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import socket, errno
+def tell(f, *args):
+    try: print(f.__name__, *args, f(*args))
+    except OSError as e: print(f.__name__, *args, errno.errorcode[e.errno])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0)); tell(s.shutdown, socket.SHUT_RD)
+tell(s.recv, 10); tell(s.recvfrom, 10)
+s.setblocking(False); tell(s.recv, 10); tell(s.recvfrom, 10); tell(s.recvmsg, 10)
+s.connect(s.getsockname()); s.send(b'late'); tell(lambda: s.recvfrom(10)[0]); tell(s.recvfrom, 10)
+",
+    );
+    let expected = "\
+shutdown 0 ENOTCONN
+recv 10 b''
+recvfrom 10 (b'', None)
+recv 10 EAGAIN
+recvfrom 10 EAGAIN
+recvmsg 10 EAGAIN
+<lambda> b'late'
+recvfrom 10 EAGAIN
+";
+    assert_eq!(text, expected, "as Linux 6.18 says");
+}

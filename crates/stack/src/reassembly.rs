@@ -142,8 +142,10 @@ impl<K: Copy + Eq + Hash + Ord> Reassembly<K> {
         let mut pieces = self.remove(key).into_iter();
         let Some(mut pkt) = pieces.next() else { return Joined::Waiting };
         let mut others = 0;
+        pkt.frag_size = network_len(&pkt);
         for piece in pieces {
             others += 1;
+            pkt.frag_size = pkt.frag_size.max(network_len(&piece));
             for bytes in piece.payload_from(0) {
                 pkt.append_frag(bytes);
             }
@@ -185,6 +187,11 @@ impl Queue {
         let behind = self.pieces.range(start..).next().is_some_and(|(&at, _)| at < end);
         beyond || before || behind
     }
+}
+
+/// A fragment's length, its network header included.
+fn network_len(fragment: &Pkt) -> u16 {
+    u16::try_from(fragment.since_network_header() + fragment.len()).unwrap_or(u16::MAX)
 }
 
 /// What is known about the checksum of bytes that came in several packets.

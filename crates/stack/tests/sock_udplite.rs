@@ -131,5 +131,7 @@ fn options_are_as_on_linux() {
     // Each of several datagrams would need a checksum of its own: Linux cuts none of these.
     set(&mut net, A, s, SockOpt::UdpSegment(50)).unwrap();
     assert_eq!(net.send_to(A, s, &[0; 200], "10.0.0.2:5000"), Err(SockError::InputOutput));
+    assert_eq!(net.send_to(A, s, &[0; 50], "10.0.0.2:5000"), Err(SockError::InputOutput));
+    set(&mut net, A, s, SockOpt::UdpSegment(0)).unwrap();
     assert_eq!(net.send_to(A, s, &[0; 50], "10.0.0.2:5000"), Ok(50));
 }

@@ -2,8 +2,7 @@
 
 use netspace_base::Duration;
 
-use crate::cc::CongestionKind;
-use crate::ecn::EcnPolicy;
+use crate::cc::{CongestionKind, PacingBounds};
 use crate::rtt::RtoBounds;
 
 /// The size of a buffer: it starts at `start` bytes and grows by need up to `max`. Equal values fix it.
@@ -192,6 +191,14 @@ impl Config {
         RtoBounds { initial: self.rto_initial, min: self.rto_min, max: self.rto_max }
     }
 
+    pub(crate) fn pacing_bounds(&self) -> PacingBounds {
+        PacingBounds {
+            max: self.max_pacing_rate,
+            slow_start: self.pacing_ss_ratio,
+            avoidance: self.pacing_ca_ratio,
+        }
+    }
+
     /// Whether segments are paced from the start.
     pub(crate) fn paces(&self) -> bool {
         self.max_pacing_rate != u64::MAX || self.congestion.needs_pacing()
@@ -209,5 +216,48 @@ impl Config {
             largest = largest.min(self.window_clamp);
         }
         (0..14).find(|&scale| largest >> scale <= 0xffff).unwrap_or(14)
+    }
+}
+
+/// What kind of congestion notification two ends can agree on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum EcnKind {
+    /// None.
+    #[default]
+    None,
+    /// RFC 3168.
+    Classic,
+    /// RFC 9768.
+    Accurate,
+}
+
+/// What is asked for, and what is granted to a peer that asks (`net.ipv4.tcp_ecn`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EcnPolicy {
+    /// What our SYN asks for.
+    pub ask: EcnKind,
+    /// The most that our SYN-ACK grants.
+    pub grant: EcnKind,
+}
+
+impl EcnPolicy {
+    /// The policy of a value of `net.ipv4.tcp_ecn`; values beyond 5 are none.
+    pub const fn of_sysctl(value: u32) -> Self {
+        use EcnKind::{Accurate, Classic, None};
+        let (ask, grant) = match value {
+            1 => (Classic, Classic),
+            2 => (None, Classic),
+            3 => (Accurate, Accurate),
+            4 => (Classic, Accurate),
+            5 => (None, Accurate),
+            _ => (None, None),
+        };
+        Self { ask, grant }
+    }
+}
+
+impl Default for EcnPolicy {
+    fn default() -> Self {
+        Self::of_sysctl(2)
     }
 }

@@ -8,8 +8,8 @@ use netspace_base::{Duration, Instant};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
 use crate::cc::CongestionKind;
-use crate::config::{BufferSize, Config, Keepalive};
-use crate::ecn::{EcnKind, EcnState};
+use crate::config::{BufferSize, Config, EcnKind, Keepalive};
+use crate::ecn::EcnState;
 use crate::event::Events;
 use crate::mib::{Mib, Mibs};
 use crate::receive::{Owed, Receiver};

@@ -13,7 +13,7 @@ use netspace_base::{Duration, Instant};
 use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{AccEcnOption, TcpFlags};
 
-use crate::config::Config;
+use crate::config::{Config, EcnKind};
 use crate::segment::Segment;
 
 /// The three bits of the ACE field.
@@ -27,49 +27,6 @@ const COUNTER_MASK: u32 = 0x00ff_ffff;
 const QUICK_ACKS: u8 = 2;
 /// A byte counter that went by more than this share of the packets' size speaks for the larger of two readings.
 const SAFETY_SHIFT: u32 = 1;
-
-/// What kind of congestion notification two ends can agree on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum EcnKind {
-    /// None.
-    #[default]
-    None,
-    /// RFC 3168.
-    Classic,
-    /// RFC 9768.
-    Accurate,
-}
-
-/// What is asked for, and what is granted to a peer that asks (`net.ipv4.tcp_ecn`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EcnPolicy {
-    /// What our SYN asks for.
-    pub ask: EcnKind,
-    /// The most that our SYN-ACK grants.
-    pub grant: EcnKind,
-}
-
-impl EcnPolicy {
-    /// The policy of a value of `net.ipv4.tcp_ecn`; values beyond 5 are none.
-    pub const fn of_sysctl(value: u32) -> Self {
-        use EcnKind::{Accurate, Classic, None};
-        let (ask, grant) = match value {
-            1 => (Classic, Classic),
-            2 => (None, Classic),
-            3 => (Accurate, Accurate),
-            4 => (Classic, Accurate),
-            5 => (None, Accurate),
-            _ => (None, None),
-        };
-        Self { ask, grant }
-    }
-}
-
-impl Default for EcnPolicy {
-    fn default() -> Self {
-        Self::of_sysctl(2)
-    }
-}
 
 /// The state of notification on a connection.
 #[derive(Debug, Default)]

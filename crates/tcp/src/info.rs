@@ -3,8 +3,8 @@
 use netspace_base::{Duration, Instant};
 
 use crate::cc::ControllerInfo;
+use crate::config::EcnKind;
 use crate::connection::{Connection, Flags};
-use crate::ecn::EcnKind;
 
 /// A connection in numbers: `struct tcp_info`'s fields in its units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

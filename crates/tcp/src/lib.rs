@@ -44,9 +44,8 @@ mod timer;
 mod urgent;
 
 pub use cc::{BbrInfo, CongestionKind, ControllerInfo};
-pub use config::{BufferSize, Config, Keepalive};
+pub use config::{BufferSize, Config, EcnKind, EcnPolicy, Keepalive};
 pub use connection::{Connection, SendFlags};
-pub use ecn::{EcnKind, EcnPolicy};
 pub use info::TcpInfo;
 pub use mib::Mib;
 pub use segment::Segment;

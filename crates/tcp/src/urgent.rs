@@ -1,6 +1,8 @@
 //! Urgent data (RFC 6093), as Linux does it: one byte, the one before where the pointer points, taken out of the stream
 //! unless `SO_OOBINLINE` is set.
 
+mod state;
+
 use bytes::Bytes;
 
 use crate::connection::Connection;
@@ -8,15 +10,7 @@ use crate::segment::Segment;
 use crate::seq;
 use crate::state::Event;
 
-/// An urgent byte of the peer.
-#[derive(Debug)]
-pub(crate) struct Urgent {
-    /// Its number.
-    at: u64,
-    /// The byte, once it has come; none again when it was read.
-    byte: Option<u8>,
-    read: bool,
-}
+pub(crate) use state::Urgent;
 
 impl Connection {
     /// RFC 9293 §3.10.7.4, sixth step: a new urgent pointer.

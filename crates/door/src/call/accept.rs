@@ -82,13 +82,16 @@ impl Door {
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let (kind, host) = (sock.kind, sock.ns);
         let (recv_timeout, send_timeout) = (sock.recv_timeout, sock.send_timeout);
-        let buffers = sock.buffers;
+        let (buffers, oob_inline) = (sock.buffers, sock.oob_inline);
         let name = sockaddr::emit(peer, kind.family);
         self.write_address(call, call.args[1], call.args[2], &name)?;
         let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
         let Body::Listener(listener) = &mut sock.body else { return err(libc::EINVAL) };
         let (stream, inner) = Stream::accepted(listener.take_pair().map_err(os)?, buffers).map_err(os)?;
         let inode = socket::inode(inner.as_fd()).map_err(os)?;
+        if oob_inline {
+            socket::set_option(inner.as_fd(), libc::SO_OOBINLINE, &1_i32.to_ne_bytes()).map_err(os)?;
+        }
         if flags & libc::SOCK_NONBLOCK != 0 {
             file::set_nonblocking(inner.as_fd()).map_err(os)?;
         }
@@ -113,6 +116,7 @@ impl Door {
             last_received: None,
             buffers,
             error: None,
+            oob_inline,
             connect_told: true,
         }))
     }

@@ -8,11 +8,11 @@ use netspace_uapi::sockaddr::{self, Parsed};
 
 use super::{Answer, Call, DONE, Outcome, err, os};
 use crate::door::{Door, World, note};
-use crate::hold::Wait;
 use crate::path;
 use crate::sock::{Body, Key};
 use crate::standin::Fresh;
 use crate::sys::seccomp;
+use crate::trapped::Wait;
 
 impl Door {
     pub(crate) fn call_connect(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
@@ -45,7 +45,10 @@ impl Door {
             Body::Stream(stream) if stream.was_connected() => return err(libc::EISCONN),
             // The first connect after a non-blocking one has failed tells why; the next one connects anew.
             Body::Stream(_) if !std::mem::replace(&mut sock.connect_told, true) => {
-                return Err(sock.error.take().unwrap_or(Errno(libc::ECONNABORTED)));
+                let error = sock.error.take().unwrap_or(Errno(libc::ECONNABORTED));
+                let (ns, t) = world.host(host);
+                ns.disconnect(t, id)?;
+                return Err(error);
             }
             Body::Stream(_) | Body::Datagram(_) | Body::Fresh(_) | Body::Netlink(_) => {}
         }
@@ -126,7 +129,14 @@ impl Door {
                 self.pump_all(world, key);
                 DONE
             }
-            _ => Err(sock.error.take().unwrap_or(Errno(libc::ECONNABORTED))),
+            _ => {
+                let error = sock.error.take().unwrap_or(Errno(libc::ECONNABORTED));
+                // The socket is as new.
+                let (host, id) = (sock.ns, sock.id.ok_or(Errno(libc::EBADF))?);
+                let (ns, t) = world.host(host);
+                ns.disconnect(t, id)?;
+                Err(error)
+            }
         }
     }
 
@@ -179,7 +189,7 @@ impl Door {
     }
 
     /// The program connects anew with a socket whose stand-in is used up: it gets another under the same number.
-    fn replace_spent(&mut self, call: &Call, key: Key) -> Result<(), Errno> {
+    pub(crate) fn replace_spent(&mut self, call: &Call, key: Key) -> Result<(), Errno> {
         let nonblocking = crate::procfs::is_nonblocking(call.tid, call.fd(0));
         let fresh = Fresh::new(nonblocking).map_err(os)?;
         let inode = crate::sys::socket::inode(fresh.inner.as_fd()).map_err(os)?;

@@ -19,86 +19,14 @@ mod stat;
 
 use std::io;
 
-use netspace_base::{Instant, NsId};
 use netspace_stack::sock::SockId;
 use netspace_uapi::Errno;
 
 use crate::door::{Door, World};
-use crate::hold::Wait;
 use crate::procfs;
 use crate::sock::{Body, Key, Sock};
-use crate::sys::seccomp::Notification;
-
-/// A trapped call.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    /// The program it comes from.
-    pub(crate) tree: usize,
-    /// The host that program is on.
-    pub(crate) ns: NsId,
-    /// The kernel's name for the waiting call.
-    pub(crate) id: u64,
-    /// The thread that made it.
-    pub(crate) tid: u32,
-    /// Its number.
-    pub(crate) nr: i32,
-    /// Its arguments.
-    pub(crate) args: [u64; 6],
-    /// Bytes (or messages) of it that are done already.
-    pub(crate) done: usize,
-    /// Once it has been held: until when.
-    pub(crate) deadline: Option<Option<Instant>>,
-}
-
-/// What becomes of a call that does not fail.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// The kernel carries it out.
-    Proceed,
-    /// It returns this.
-    Value(i64),
-    /// It has been answered already.
-    Sent,
-    /// It waits.
-    Hold(Wait),
-}
-
-/// How a call went.
-pub(crate) type Outcome = Result<Answer, Errno>;
-
-/// It succeeds and returns 0.
-pub(crate) const DONE: Outcome = Ok(Answer::Value(0));
-
-impl Call {
-    pub(crate) fn new(tree: usize, ns: NsId, notification: &Notification) -> Self {
-        let data = notification.data;
-        Self {
-            tree,
-            ns,
-            id: notification.id,
-            tid: notification.tid,
-            nr: data.nr,
-            args: data.args,
-            done: 0,
-            deadline: None,
-        }
-    }
-
-    /// The descriptor in an argument.
-    pub(crate) fn fd(&self, argument: usize) -> u32 {
-        self.args[argument] as u32
-    }
-
-    /// The int in an argument.
-    pub(crate) fn int(&self, argument: usize) -> i32 {
-        self.args[argument] as i32
-    }
-
-    /// A count of bytes in an argument.
-    pub(crate) fn len(&self, argument: usize) -> usize {
-        usize::try_from(self.args[argument]).unwrap_or(usize::MAX)
-    }
-}
+use crate::trapped::Wait;
+pub(crate) use crate::trapped::{Answer, Call, DONE, Outcome};
 
 /// An error of a call of our own, passed on to the program.
 pub(crate) fn os(error: io::Error) -> Errno {
@@ -114,7 +42,7 @@ impl Door {
     /// Carries out what can be done of a call now.
     pub(crate) fn dispatch(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
         match libc::c_long::from(call.nr) {
-            libc::SYS_close => Ok(self.call_close(call)),
+            libc::SYS_close => self.call_close(world, call),
             libc::SYS_openat | libc::SYS_openat2 => self.call_openat(world, call),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open | libc::SYS_creat => self.call_open(world, call),
@@ -232,8 +160,11 @@ impl Door {
         if call.done > 0 {
             return Ok(Answer::Value(i64::try_from(call.done).unwrap_or(i64::MAX)));
         }
-        if libc::c_long::from(call.nr) == libc::SYS_connect {
-            self.detach_connect(world, call);
+        match libc::c_long::from(call.nr) {
+            libc::SYS_connect => self.detach_connect(world, call),
+            // The descriptor is closed all the same.
+            libc::SYS_close => return Ok(Answer::Proceed),
+            _ => {}
         }
         // With a timeout the kernel cannot restart: it would start anew.
         if call.deadline.flatten().is_some() { err(libc::EINTR) } else { err(restart) }
@@ -244,9 +175,10 @@ impl Door {
         if call.done > 0 {
             return Ok(Answer::Value(i64::try_from(call.done).unwrap_or(i64::MAX)));
         }
-        if libc::c_long::from(call.nr) == libc::SYS_connect {
-            self.detach_connect(world, call);
-            return err(libc::EINPROGRESS);
+        match libc::c_long::from(call.nr) {
+            libc::SYS_connect => self.detach_connect(world, call),
+            libc::SYS_close => return Ok(Answer::Proceed),
+            _ => {}
         }
         err(expired)
     }

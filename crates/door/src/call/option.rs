@@ -1,7 +1,5 @@
 //! setsockopt(2) and getsockopt(2).
 
-use std::os::fd::AsFd;
-
 use netspace_base::DevId;
 use netspace_stack::Netns;
 use netspace_stack::sock::{Family, OptName, SockError, SockOpt, SockType};
@@ -57,9 +55,11 @@ impl Door {
         let (level, number) = (call.int(1), call.int(2));
         let len = usize::try_from(call.int(4)).map_err(|_| Errno(libc::EINVAL))?.min(MAX_VALUE);
         let mut bytes = self.read(call, call.args[3], len)?;
-        if (level, number) == (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) {
-            let (len, at) = option::filter_program(&bytes)?;
-            bytes = self.read(call, at, len)?;
+        if level == libc::SOL_SOCKET
+            && [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_REUSEPORT_CBPF].contains(&number)
+        {
+            let (count, at) = option::filter_program(&bytes)?;
+            bytes = self.read(call, at, count * option::INSN_LEN)?;
         }
         if self.netlink(key).is_some() {
             return self.setsockopt_netlink(world, call, key, &bytes);
@@ -80,6 +80,10 @@ impl Door {
         match set {
             Set::Ignored => DONE,
             Set::Timeout(which, timeout) => self.set_timeout(call, key, which, timeout, &bytes),
+            Set::Stack(SockOpt::OobInline(on)) if kind.ty == SockType::Stream => {
+                sock.oob_inline = on;
+                self.set_natively(key, libc::SO_OOBINLINE, &bytes)
+            }
             Set::Stack(value) => {
                 let buffers = buffers_set(&value);
                 let result = ns.set_option(t, id, value);
@@ -124,15 +128,13 @@ impl Door {
             sock.send_timeout = timeout;
             libc::SO_SNDTIMEO
         };
-        let inner = match &sock.body {
-            // Done to the program's own descriptor, by the kernel.
-            Body::Stream(_) => return Ok(Answer::Proceed),
-            Body::Fresh(fresh) => fresh.inner.as_fd(),
-            Body::Connecting(connecting) => connecting.inner.as_fd(),
-            Body::Listener(listener) => listener.inner.as_fd(),
-            Body::Datagram(datagram) => datagram.push.inner.as_fd(),
-            Body::Netlink(netlink) => netlink.push.inner.as_fd(),
-        };
+        self.set_natively(key, name, bytes)
+    }
+
+    /// Sets an option of the program's end: by the door's descriptor of it, else by letting the kernel do it.
+    fn set_natively(&mut self, key: Key, name: i32, bytes: &[u8]) -> Outcome {
+        let (sock, _) = self.sock(key)?;
+        let Some(inner) = sock.inner() else { return Ok(Answer::Proceed) };
         socket::set_option(inner, name, bytes).map_err(super::os)?;
         DONE
     }
@@ -156,6 +158,9 @@ impl Door {
         let bytes = match option::get(sock.kind, level, number) {
             Ok(Get::Fixed(value)) => option::emit_int(level, value, room),
             Ok(Get::Door(which)) => self.door_option(world, key, which, room)?,
+            Ok(Get::Stack(OptName::OobInline)) if sock.kind.ty == SockType::Stream => {
+                option::emit_int(level, sock.oob_inline.into(), room)
+            }
             Ok(Get::Stack(name)) => self.stack_option(world, key, name, (level, number), room)?,
             Err(error) => {
                 if option::name(level, number).is_none() {

@@ -134,7 +134,10 @@ impl Door {
                 }
                 Ok(Answer::Hold(wait)) => {
                     let timeout = self.recvmmsg_timeout(call)?;
-                    return Ok(Answer::Hold(crate::hold::Wait { timeout: timeout.or(wait.timeout), ..wait }));
+                    return Ok(Answer::Hold(crate::trapped::Wait {
+                        timeout: timeout.or(wait.timeout),
+                        ..wait
+                    }));
                 }
                 Err(_) if call.done > 0 => break,
                 other => return other,
@@ -176,6 +179,13 @@ impl Door {
         let (ns, t) = world.host(host);
         let Body::Datagram(datagram) = &mut sock.body else { return err(libc::EOPNOTSUPP) };
         match datagram.receive(ns, t, id, recv_flags) {
+            // Shut for reading, with nothing to read: the end only to those who would wait for more.
+            Ok(received) if received.from.is_none() && received.is_empty() && !recv_flags.error_queue => {
+                match self.block(call, key, flags, false)? {
+                    Answer::Hold(_) => Ok(Ok(received)),
+                    other => Ok(Err(other)),
+                }
+            }
             Ok(received) => {
                 sock.last_received = Some(received.control.at);
                 note(world, host, || {

@@ -40,7 +40,7 @@ impl Door {
         } else {
             Some(self.read(call, call.args[4], name_len)?)
         };
-        if name.is_none() && self.is_connected_stream(key) {
+        if name.is_none() && call.int(3) & libc::MSG_OOB == 0 && self.is_connected_stream(key) {
             return self.send_directly(world, call, key);
         }
         let pieces = [Remote { addr: call.args[1], len }];
@@ -101,7 +101,7 @@ impl Door {
     ) -> Outcome {
         let header = self.read_header(call, at)?;
         let name = self.read_name(call, &header)?;
-        if name.is_none() && self.is_connected_stream(key) {
+        if name.is_none() && flags & libc::MSG_OOB == 0 && self.is_connected_stream(key) {
             self.tell_broken(key)?;
             return Ok(Answer::Proceed);
         }
@@ -246,7 +246,13 @@ impl Door {
             let skipped = outgoing.len - left.iter().map(|piece| piece.len).sum::<usize>();
             let pieces = limit(&super::memory::skip(&left, call.done - skipped), part);
             let data = Bytes::from(self.gather(call, &pieces, part)?);
-            let message = Message { data, more: outgoing.flags & libc::MSG_MORE != 0, ..Message::default() };
+            let is_last = call.done + part == outgoing.len;
+            let message = Message {
+                data,
+                more: outgoing.flags & libc::MSG_MORE != 0,
+                oob: is_last && outgoing.flags & libc::MSG_OOB != 0,
+                ..Message::default()
+            };
             match ns.send(t, id, message) {
                 Ok(0) | Err(SockError::WouldBlock) => break,
                 Ok(n) => call.done += n,

@@ -2,15 +2,16 @@
 
 use std::os::fd::AsFd;
 
-use netspace_stack::sock::{Family, How, SockError, SockType};
+use netspace_stack::sock::{Family, How, OptName, SockError, SockOpt, SockType};
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 
 use super::{Answer, Call, DONE, Outcome, err, os};
 use crate::door::{Door, World, note};
-use crate::sock::{Body, Sock};
+use crate::sock::{Body, Key, Sock};
 use crate::standin::{Buffers, Datagram, Fresh, Listener};
 use crate::sys::{file, seccomp, socket};
+use crate::trapped::Wait;
 
 const TYPE_MASK: i32 = 0xf;
 const STREAM: i32 = libc::SOCK_STREAM;
@@ -61,6 +62,7 @@ impl Door {
         };
         let nonblocking = ty & libc::SOCK_NONBLOCK != 0;
         let made = if sock_type == SockType::Stream {
+            ns.set_option(t, id, SockOpt::OobInline(true))?;
             Fresh::new(nonblocking).map(Body::Fresh)
         } else {
             Datagram::new(nonblocking).map(Body::Datagram)
@@ -133,6 +135,7 @@ impl Door {
             last_received: None,
             buffers: Buffers::default(),
             error: None,
+            oob_inline: false,
             connect_told: false,
         });
         Ok(Answer::Sent)
@@ -153,6 +156,10 @@ impl Door {
         };
         let host = sock.ns;
         let (ns, t) = world.host(host);
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // The attempt to connect that failed has given up the names that it had chosen itself.
+            ns.disconnect(t, id)?;
+        }
         let mut result = ns.bind(t, id, addr);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
             // Whoever had it has closed it meanwhile.
@@ -172,6 +179,13 @@ impl Door {
             return err(libc::EOPNOTSUPP);
         }
         let host = sock.ns;
+        if matches!(&sock.body, Body::Stream(stream) if !stream.was_connected()) {
+            // Once connect has told that the attempt failed the socket can be used anew.
+            if !sock.connect_told {
+                return err(libc::EINVAL);
+            }
+            self.replace_spent(call, key)?;
+        }
         let (ns, t) = world.host(host);
         let mut result = ns.listen(t, id, backlog);
         if result == Err(SockError::AddressInUse) && self.look_at_host(world, host) {
@@ -214,9 +228,10 @@ impl Door {
                 Ok(Answer::Proceed)
             }
             Body::Datagram(datagram) => {
-                ns.shutdown(t, id, how)?;
-                let how = call.int(1);
-                socket::shutdown(datagram.push.inner.as_fd(), how);
+                // ENOTCONN is told of an unconnected one, which is shut down all the same.
+                let result = ns.shutdown(t, id, how);
+                datagram.push.shut(call.int(1));
+                result?;
                 DONE
             }
             Body::Listener(_) => {
@@ -233,13 +248,39 @@ impl Door {
     }
 
     /// close(2) is only looked at: of a socket that the door must look after it is the moment to look.
-    pub(crate) fn call_close(&mut self, call: &Call) -> Answer {
+    pub(crate) fn call_close(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         if !self.socks.is_empty()
             && let Some(key) = self.find(call, 0)
         {
             self.suspect(key);
+            return Ok(self.linger(world, key)?.map_or(Answer::Proceed, Answer::Hold));
         }
-        Answer::Proceed
+        Ok(Answer::Proceed)
+    }
+
+    /// With `SO_LINGER` the last close of a connection waits until the peer has acknowledged everything, or the time is up.
+    fn linger(&mut self, world: &mut dyn World, key: Key) -> Result<Option<Wait>, Errno> {
+        let (sock, id) = match self.sock(key) {
+            Ok((sock, id)) if matches!(&sock.body, Body::Stream(stream) if stream.broken.is_none()) => {
+                (sock, id)
+            }
+            _ => return Ok(None),
+        };
+        let host = sock.ns;
+        let (tree, inode) = (sock.tree, sock.inode);
+        let (ns, t) = world.host(host);
+        let Ok(SockOpt::Linger(Some(timeout))) = ns.option(t, id, OptName::Linger) else { return Ok(None) };
+        if timeout.is_zero() || self.copies(tree, inode) > 1 {
+            return Ok(None);
+        }
+        self.pump_all(world, key);
+        let (sock, _) = self.sock(key)?;
+        let Body::Stream(stream) = &mut sock.body else { return Ok(None) };
+        let (ns, t) = world.host(host);
+        if stream.has_unread(ns, id) || stream.finish(ns, t, id) {
+            return Ok(None);
+        }
+        Ok(Some(Wait { sock: key, timeout: Some(timeout), expired: 0 }))
     }
 }
 

@@ -86,7 +86,7 @@ impl Datagram {
         self.push.forget_consumed();
         while self.push.has_room() && ns.readiness(id).contains(Readiness::IN) {
             let Ok(received) = ns.recv(t, id, MAX_DATAGRAM, RecvFlags::default()) else { break };
-            // A socket that is shut for reading is always ready, for nothing.
+            // Another thread has shut it for reading.
             if !self.push.push(received) {
                 break;
             }

@@ -41,13 +41,15 @@ pub(crate) struct Push<T> {
     pub(crate) inner: OwnedFd,
     outer: Option<Outer>,
     connected: bool,
+    /// The program's end takes no more: it was shut for reading.
+    shut: bool,
     pushed: VecDeque<Pushed<T>>,
 }
 
 impl<T: Payload> Push<T> {
     pub(crate) fn new(nonblocking: bool) -> io::Result<Self> {
         let inner = socket::unix(Kind::Datagram, nonblocking)?;
-        Ok(Self { inner, outer: None, connected: false, pushed: VecDeque::new() })
+        Ok(Self { inner, outer: None, connected: false, shut: false, pushed: VecDeque::new() })
     }
 
     /// Whether the program's descriptor is non-blocking.
@@ -99,9 +101,15 @@ impl<T: Payload> Push<T> {
         Ok(())
     }
 
+    /// The program has shut its socket down, `how` as in shutdown(2). What comes later can be had by trapped calls only.
+    pub(crate) fn shut(&mut self, how: i32) {
+        self.shut |= how != libc::SHUT_WR;
+        socket::shutdown(self.inner.as_fd(), how);
+    }
+
     /// Whether another datagram may be pushed.
     pub(crate) fn has_room(&self) -> bool {
-        self.pushed.len() < MAX_PUSHED
+        !self.shut && self.pushed.len() < MAX_PUSHED
     }
 
     /// Puts a datagram into the program's end; false if that end takes no more (it was shut for reading).

@@ -153,6 +153,8 @@ pub(crate) struct Stream {
     unmarked: bool,
     /// From the stack, not yet written for the program.
     down: VecDeque<Bytes>,
+    /// From the stack, not yet written for the program: the urgent byte, behind `down`.
+    urgent: Option<u8>,
     /// From the program, taken but not yet accepted by the stack.
     up: Option<Bytes>,
     /// The peer has ended and the program has been told.
@@ -185,14 +187,13 @@ pub(crate) struct Stream {
 
 impl Stream {
     fn new(outer: OwnedFd) -> Self {
-        // Urgent bytes stay in their place among the others.
-        let _ = socket::set_option(outer.as_fd(), libc::SO_OOBINLINE, &1_i32.to_ne_bytes());
         Self {
             outer: Some(outer),
             readable: true,
             marker: true,
             unmarked: false,
             down: VecDeque::new(),
+            urgent: None,
             up: None,
             ended: false,
             end_told: false,
@@ -228,6 +229,7 @@ impl Stream {
             marker: false,
             unmarked: false,
             down: VecDeque::new(),
+            urgent: None,
             up: None,
             ended: false,
             end_told: false,
@@ -463,6 +465,21 @@ impl Stream {
         }
     }
 
+    /// There is something that the program has not read: then a close resets.
+    pub(crate) fn has_unread(&self, ns: &Netns, id: SockId) -> bool {
+        let given = self.outer.as_ref().map_or(0, |outer| socket::unread_by_peer(outer.as_fd()));
+        given > 0 || !self.down.is_empty() || ns.recv_queue_len(id) > 0
+    }
+
+    /// The program closes and waits for what it has written to arrive: true when it has.
+    pub(crate) fn finish(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
+        if self.unsent() == 0 && !std::mem::replace(&mut self.end_told, true) {
+            // It fails only if the connection is gone already.
+            let _ = ns.shutdown(t, id, How::Write);
+        }
+        self.unsent() == 0 && ns.is_all_acked(id)
+    }
+
     /// Stack to program. True if it stopped only because it had done enough.
     fn pump_down(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
         for _ in 0..MAX_STEPS {
@@ -480,12 +497,17 @@ impl Stream {
             if self.ended {
                 return self.look_for_error(ns, id);
             }
-            match ns.recv(t, id, CHUNK, RecvFlags::default()) {
+            // A read ends before the urgent byte.
+            let at_mark = ns.at_mark(id);
+            match ns.recv(t, id, if at_mark { 1 } else { CHUNK }, RecvFlags::default()) {
                 Ok(received) if received.is_empty() => {
                     self.ended = true;
                     if let Some(outer) = &self.outer {
                         socket::shutdown(outer.as_fd(), libc::SHUT_WR);
                     }
+                }
+                Ok(received) if at_mark => {
+                    self.urgent = received.data.first().and_then(|data| data.first().copied());
                 }
                 Ok(received) => self.down.extend(received.data),
                 Err(SockError::WouldBlock) => return self.look_for_error(ns, id),
@@ -525,6 +547,7 @@ impl Stream {
     fn flush(&mut self) -> bool {
         let Some(outer) = &self.outer else {
             self.down.clear();
+            self.urgent = None;
             return true;
         };
         while !self.down.is_empty() {
@@ -536,6 +559,13 @@ impl Stream {
                 // The program has shut its reading side: nobody wants the bytes.
                 Err(_) => self.down.clear(),
             }
+        }
+        if let Some(byte) = self.urgent {
+            let sent = socket::send_urgent(outer.as_fd(), byte);
+            if sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                return false;
+            }
+            self.urgent = None;
         }
         true
     }

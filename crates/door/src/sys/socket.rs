@@ -124,6 +124,16 @@ pub(crate) fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
     })
 }
 
+/// Writes a byte as urgent, or, where the kernel has no such thing on AF_UNIX sockets, as any other.
+pub(crate) fn send_urgent(fd: BorrowedFd<'_>, byte: u8) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_OOB;
+    // SAFETY: the kernel reads one byte.
+    match check_size(unsafe { libc::send(fd.as_raw_fd(), (&raw const byte).cast(), 1, flags) }) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => send(fd, &[byte]),
+        result => result,
+    }
+}
+
 /// Writes several pieces as one, without waiting, and without SIGPIPE.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut header = empty_header();

@@ -84,7 +84,9 @@ fn rebuild(first: &Pkt, ecn: Ecn) -> Option<Box<Pkt>> {
     let mut out = Pkt::new(first.id);
     (out.dev, out.protocol, out.pkt_type) = (first.dev, first.protocol, first.pkt_type);
     (out.mark, out.hash, out.traced) = (first.mark, first.hash, first.traced);
+    out.priority = first.priority;
     (out.checksum, out.received_at) = (first.checksum, first.received_at);
+    out.frag_size = first.frag_size;
     out.append(&head);
     out.set_network_header();
     for bytes in first.payload_from(0) {

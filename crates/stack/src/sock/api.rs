@@ -228,6 +228,12 @@ impl Netns {
         }
     }
 
+    /// Whether the peer has acknowledged everything and our FIN, or the connection is over: what close(2) waits for with
+    /// `SO_LINGER`.
+    pub fn is_all_acked(&self, s: SockId) -> bool {
+        self.sockets.get(s).is_ok_and(tcp::is_all_acked)
+    }
+
     /// Free bytes of a stream's send buffer.
     pub fn send_space(&self, s: SockId) -> usize {
         self.sockets.get(s).map_or(0, tcp::send_space)

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::socket::{Kind, Socket, canonical, needs_scope, scope_dev};
 use super::table::{Sockets, UdpKeys, addresses_overlap, devices_overlap};
-use super::{Family, SockError, SockId, SockType, net, tcp};
+use super::{Family, SockError, SockId, SockType, net, reuseport, tcp};
 use crate::Netns;
 
 /// The identifiers that may be tried before a ping socket finds none free.
@@ -137,6 +137,7 @@ pub(crate) fn take_port(ns: &mut Netns, id: SockId, port: u16) -> Result<(), Soc
         let (keys, protocol) = (UdpKeys::of(socket), socket.protocol);
         sockets.udp.of_mut(protocol).insert(id, keys);
     }
+    reuseport::joined(sockets, id);
     Ok(())
 }
 

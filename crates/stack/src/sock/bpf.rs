@@ -176,6 +176,14 @@ impl Program {
             }
         }
     }
+
+    /// For a group of `len` sockets (`SO_ATTACH_REUSEPORT_CBPF`): the place that is chosen for a packet whose data is at the
+    /// transport header, the payload `payload_at` bytes on; none if there is no such place.
+    pub(crate) fn place(&self, pkt: &Pkt, payload_at: usize, len: usize) -> Option<usize> {
+        let mut input = Input::of(pkt);
+        input.data = input.data.get(payload_at..).unwrap_or_default();
+        Some(self.run(&input) as usize).filter(|&place| place < len)
+    }
 }
 
 /// Whether an instruction is known and stays in bounds; `ahead` instructions follow it.

@@ -13,6 +13,7 @@ pub(crate) struct Flow {
     pub(crate) ttl: Option<u8>,
     pub(crate) tos: u8,
     pub(crate) mark: u32,
+    pub(crate) priority: u32,
     /// `IPV6_DONTFRAG` of this datagram.
     pub(crate) dont_fragment: bool,
     pub(crate) dont_route: bool,

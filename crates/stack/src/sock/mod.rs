@@ -8,10 +8,10 @@
 //! | files | what |
 //! |---|---|
 //! | `types` | the words in which programs and sockets talk |
-//! | `api`, `options`, `show` | the calls, the options, the lists for `ss` and `/proc/net` |
+//! | `api`, `options`, `kept`, `show` | the calls, the options, the lists for `ss` and `/proc/net` |
 //! | `socket`, `queue`, `table`, `names`, `bind` | what all sockets have; memory; who has which name |
 //! | `udp`, `ping`, `raw`, `tcp` | the protocols |
-//! | `out`, `flow`, `net`, `error`, `multicast`, `bpf`, `sysctl` | what the protocols share |
+//! | `out`, `flow`, `net`, `error`, `multicast`, `reuseport`, `bpf`, `sysctl` | what the protocols share |
 //!
 //! Inputs: calls, packets and ICMP errors from `l4`, timers. Outputs: packets to the network layer, `Effect::Wake`.
 //! Nothing here knows devices, neighbours or links.
@@ -21,6 +21,7 @@ pub(crate) mod bind;
 pub mod bpf;
 pub(crate) mod error;
 mod flow;
+mod kept;
 mod multicast;
 mod names;
 pub(crate) mod net;
@@ -29,6 +30,7 @@ mod out;
 pub(crate) mod ping;
 mod queue;
 pub(crate) mod raw;
+mod reuseport;
 mod show;
 mod socket;
 mod sysctl;

@@ -1,14 +1,16 @@
 //! setsockopt(2) and getsockopt(2).
 
+use netspace_base::DevId;
 use netspace_wire::{protocol, udplite};
 
 use netspace_tcp::CongestionKind;
 
 use super::bpf::Program;
+use super::out::priority_of;
 use super::socket::{Kind, Options, Socket};
 use super::tcp::{self, OptionsTcp};
 use super::udp::Udp;
-use super::{Family, OptName, SockError, SockId, SockOpt, SockType, multicast, udp};
+use super::{Family, OptName, SockError, SockId, SockOpt, SockType, multicast, reuseport, udp};
 use crate::{Netns, Turn};
 
 /// Least sizes that a buffer can be set to, as Linux counts (`SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF`).
@@ -47,6 +49,12 @@ pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> 
             ns.sockets.get_mut(id)?.opts.multicast.dev6 = dev;
             return Ok(());
         }
+        SockOpt::IpUnicastIf(dev) => return set_unicast_if(ns, id, dev, true),
+        SockOpt::V6UnicastIf(dev) => return set_unicast_if(ns, id, dev, false),
+        SockOpt::AttachReuseportFilter(insns) => {
+            return reuseport::attach(&mut ns.sockets, id, Program::new(&insns)?);
+        }
+        SockOpt::DetachReuseportFilter(()) => return reuseport::detach(&mut ns.sockets, id),
         SockOpt::TcpQuickAck(on) => set_quickack(ns, id, on),
         option => set_plain(ns, id, option),
     }?;
@@ -58,10 +66,7 @@ pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> 
     Ok(())
 }
 
-fn existing(
-    ns: &Netns,
-    dev: Option<netspace_base::DevId>,
-) -> Result<Option<netspace_base::DevId>, SockError> {
+fn existing(ns: &Netns, dev: Option<DevId>) -> Result<Option<DevId>, SockError> {
     match dev.filter(|dev| dev.0 != 0) {
         None => Ok(None),
         Some(dev) if ns.dev.get(dev).is_some() => Ok(Some(dev)),
@@ -69,7 +74,7 @@ fn existing(
     }
 }
 
-fn bind_to_device(ns: &mut Netns, id: SockId, dev: Option<netspace_base::DevId>) -> Result<(), SockError> {
+fn bind_to_device(ns: &mut Netns, id: SockId, dev: Option<DevId>) -> Result<(), SockError> {
     let dev = existing(ns, dev)?;
     let socket = ns.sockets.get_mut(id)?;
     socket.opts.bound_dev = dev;
@@ -98,9 +103,23 @@ fn set_quickack(ns: &mut Netns, id: SockId, on: bool) -> Result<(), SockError> {
     Ok(())
 }
 
+/// `IP_UNICAST_IF`, `IPV6_UNICAST_IF`: a bound socket keeps its device.
+fn set_unicast_if(ns: &mut Netns, id: SockId, dev: Option<DevId>, v4: bool) -> Result<(), SockError> {
+    let dev = existing(ns, dev).map_err(|_| SockError::AddressNotAvailable)?;
+    let socket = ns.sockets.get_mut(id)?;
+    let opts = &mut socket.opts;
+    if dev.is_some() && opts.bound_dev.is_some_and(|bound| Some(bound) != dev) {
+        return Err(SockError::Invalid);
+    }
+    *(if v4 { &mut opts.unicast_if4 } else { &mut opts.unicast_if6 }) = dev;
+    socket.route = None;
+    Ok(())
+}
+
 fn set_plain(ns: &mut Netns, id: SockId, option: SockOpt) -> Result<(), SockError> {
     let (rmem_max, wmem_max) = (ns.sockets.sysctls.rmem_max, ns.sockets.sysctls.wmem_max);
     let socket = ns.sockets.get_mut(id)?;
+    let Err(option) = socket.opts.kept.set(option) else { return Ok(()) };
     let Some(option) = set_socket(socket, option, rmem_max, wmem_max)? else { return Ok(()) };
     let Some(option) = set_ip(socket, option)? else { return Ok(()) };
     match set_v6(socket, option)? {
@@ -238,12 +257,6 @@ fn set_ip(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockE
     Ok(None)
 }
 
-/// The queueing class that Linux derives from the type of service (`rt_tos2priority`).
-fn priority_of(tos: u8) -> u32 {
-    const CLASS: [u32; 16] = [0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
-    CLASS[usize::from((tos & 0x1e) >> 1)]
-}
-
 /// `IPPROTO_IPV6`.
 fn set_v6(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockError> {
     let is_stream = socket.ty == SockType::Stream;
@@ -355,6 +368,8 @@ fn set_udp(udp: &mut Udp, ip_protocol: u8, option: &SockOpt) -> Result<(), SockE
     match *option {
         SockOpt::UdpSegment(size) => udp.segment = size,
         SockOpt::UdpGro(on) => udp.gro = on,
+        SockOpt::UdpNoCheck6Tx(on) => udp.no_check6_tx = on,
+        SockOpt::UdpNoCheck6Rx(on) => udp.no_check6_rx = on,
         SockOpt::UdpLiteSendCoverage(_) | SockOpt::UdpLiteRecvCoverage(_)
             if ip_protocol != protocol::UDPLITE =>
         {
@@ -426,7 +441,7 @@ fn get_socket(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::MaxPacingRate => SockOpt::MaxPacingRate(opts.max_pacing_rate),
         OptName::NoCheck => SockOpt::NoCheck(opts.no_check),
         OptName::PassSec => SockOpt::PassSec(opts.pass_sec),
-        _ => return None,
+        name => return opts.kept.get(name),
     })
 }
 
@@ -459,6 +474,7 @@ fn get_ip(ns: &Netns, _t: &Turn, socket: &Socket, name: OptName) -> Option<SockO
         OptName::IpRetOpts => SockOpt::IpRetOpts(opts.ret_opts),
         OptName::IpLocalPortRange => SockOpt::IpLocalPortRange(opts.local_port_range),
         OptName::IpMinTtl => SockOpt::IpMinTtl(opts.min_ttl),
+        OptName::IpUnicastIf => SockOpt::IpUnicastIf(opts.unicast_if4),
         _ => return None,
     })
 }
@@ -499,6 +515,7 @@ fn get_v6(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::V6FlowInfoSend => SockOpt::V6FlowInfoSend(opts.flowinfo_send),
         OptName::V6AutoFlowLabel => SockOpt::V6AutoFlowLabel(opts.auto_flow_label),
         OptName::V6AddrPreferences => SockOpt::V6AddrPreferences(opts.addr_preferences),
+        OptName::V6UnicastIf => SockOpt::V6UnicastIf(opts.unicast_if6),
         OptName::V6Freebind => SockOpt::V6Freebind(opts.freebind),
         OptName::V6Transparent => SockOpt::V6Transparent(opts.transparent),
         _ => return None,
@@ -557,6 +574,8 @@ fn get_udp(udp: &Udp, name: OptName) -> Option<SockOpt> {
         OptName::UdpCork => SockOpt::UdpCork(udp.cork),
         OptName::UdpSegment => SockOpt::UdpSegment(udp.segment),
         OptName::UdpGro => SockOpt::UdpGro(udp.gro),
+        OptName::UdpNoCheck6Tx => SockOpt::UdpNoCheck6Tx(udp.no_check6_tx),
+        OptName::UdpNoCheck6Rx => SockOpt::UdpNoCheck6Rx(udp.no_check6_rx),
         OptName::UdpLiteSendCoverage => SockOpt::UdpLiteSendCoverage(udp.coverage.send.unwrap_or(0)),
         OptName::UdpLiteRecvCoverage => SockOpt::UdpLiteRecvCoverage(udp.coverage.receive.unwrap_or(0)),
         _ => return None,

@@ -61,7 +61,8 @@ fn out_device(socket: &Socket, dst: IpAddr, asked: Option<DevId>) -> (Option<Dev
     match dst {
         IpAddr::V4(v4) if v4.is_multicast() => (dev.or(multicast.dev4), multicast.src4.map(IpAddr::V4)),
         IpAddr::V6(v6) if v6.is_multicast() => (dev.or(multicast.dev6), None),
-        _ => (dev, None),
+        IpAddr::V4(_) => (dev.or(socket.opts.unicast_if4), None),
+        IpAddr::V6(_) => (dev.or(socket.opts.unicast_if6), None),
     }
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn route(
     {
         return Err(SockError::Invalid);
     }
+    check_source(ns, socket, control, asked)?;
     let (oif, multicast_src) = out_device(socket, dst.ip(), asked);
     let bound = Some(socket.local).filter(|local| !local.is_unspecified());
     let src =
@@ -105,6 +107,7 @@ pub(crate) fn route(
         ttl: control.ttl.or_else(|| hop_limit(socket, dst.ip())),
         tos,
         mark,
+        priority: priority(socket, control, v4),
         dont_fragment: control.dont_fragment.unwrap_or(socket.opts.dont_frag6),
         dont_route: socket.opts.dont_route,
         confirm: false,
@@ -113,6 +116,30 @@ pub(crate) fn route(
         ns.sockets.table[id].route = Some(route);
     }
     Ok(flow)
+}
+
+/// Its class for queueing: said, or what its own type of service makes of it, or the socket's.
+fn priority(socket: &Socket, control: &SendControl, v4: bool) -> u32 {
+    let by_tos = control.tos.filter(|_| v4).map(priority_of);
+    control.priority.or(by_tos).unwrap_or(socket.opts.priority)
+}
+
+/// The queueing class that Linux derives from the type of service (`rt_tos2priority`).
+pub(crate) fn priority_of(tos: u8) -> u32 {
+    const CLASS: [u32; 16] = [0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
+    CLASS[usize::from((tos & 0x1e) >> 1)]
+}
+
+/// `IPV6_PKTINFO` may only name addresses of this host (RFC 3542 §6.1), but for those that may bind to others.
+fn check_source(
+    ns: &Netns,
+    socket: &Socket,
+    control: &SendControl,
+    dev: Option<DevId>,
+) -> Result<(), SockError> {
+    let foreign = |source: IpAddr| source.is_ipv6() && !net::is_local(ns, source, dev);
+    let any = socket.opts.freebind || socket.opts.transparent;
+    if !any && control.source.is_some_and(foreign) { Err(SockError::Invalid) } else { Ok(()) }
 }
 
 fn hop_limit(socket: &Socket, dst: IpAddr) -> Option<u8> {
@@ -145,7 +172,7 @@ pub(crate) fn check_mtu(
         _ => flow.route.mtu,
     };
     let fits = whole <= mtu as usize;
-    let never_cut = matches!(discover, PmtuDiscover::Do | PmtuDiscover::Probe)
+    let never_cut = matches!(discover, PmtuDiscover::Do | PmtuDiscover::Probe | PmtuDiscover::Interface)
         || (flow.dst.is_ipv6() && flow.dont_fragment);
     if whole > limit || (never_cut && !fits) {
         error::local_too_long(ns, t, id, flow, mtu);
@@ -170,7 +197,7 @@ pub(crate) fn send(
     let socket = ns.sockets.get(id)?;
     let v4 = flow.dst.is_ipv4();
     pkt.mark = flow.mark;
-    pkt.priority = socket.opts.priority;
+    pkt.priority = flow.priority;
     let discover = socket.pmtu_discover(flow.dst.ip());
     let own_mtu = matches!(discover, PmtuDiscover::Probe | PmtuDiscover::Interface | PmtuDiscover::Omit);
     let tuple = Tuple::new((flow.src, socket.local_port), (flow.dst.ip(), flow.dst.port()), DevId::NONE);

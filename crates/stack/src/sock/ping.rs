@@ -101,7 +101,7 @@ fn find(sockets: &Sockets, arrival: &Arrival, echo_id: u16) -> Option<SockId> {
         (socket.local.is_unspecified() || socket.local == arrival.local)
             && socket.remote.is_none_or(|remote| remote.ip() == arrival.src)
     };
-    choose(&sockets.table, ids.iter().copied().filter(fits), arrival.src, arrival.dev, || 0)
+    choose(&sockets.table, ids.iter().copied().filter(fits), (arrival.src, arrival.dev), None, || 0)
 }
 
 /// An ICMP error about an echo request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use netspace_base::DevId;
 
 use super::bpf::Program;
+use super::kept::Kept;
 use super::queue::{ErrorQueue, RecvQueue};
 use super::sysctl::SockSysctls;
 use super::tcp::TcpSock;
@@ -101,10 +102,13 @@ pub(crate) struct Options {
     pub(crate) rxq_ovfl: bool,
     pub(crate) filter: Option<Program>,
     pub(crate) filter_locked: bool,
+    /// Chooses a socket of the `SO_REUSEPORT` group; all of the group have the same.
+    pub(crate) reuseport_filter: Option<Program>,
     pub(crate) busy_poll: u32,
     pub(crate) max_pacing_rate: u64,
     pub(crate) no_check: bool,
     pub(crate) pass_sec: bool,
+    pub(crate) kept: Kept,
 
     pub(crate) ttl: Option<u8>,
     pub(crate) tos: u8,
@@ -124,6 +128,7 @@ pub(crate) struct Options {
     pub(crate) ret_opts: bool,
     pub(crate) local_port_range: u32,
     pub(crate) min_ttl: u8,
+    pub(crate) unicast_if4: Option<DevId>,
 
     pub(crate) v6only: bool,
     pub(crate) hops6: Option<u8>,
@@ -142,6 +147,7 @@ pub(crate) struct Options {
     pub(crate) auto_flow_label: bool,
     pub(crate) hdrincl6: bool,
     pub(crate) addr_preferences: u32,
+    pub(crate) unicast_if6: Option<DevId>,
     pub(crate) icmp_filter: u32,
     pub(crate) icmp6_filter: [u32; 8],
 
@@ -186,10 +192,12 @@ impl Options {
             rxq_ovfl: false,
             filter: None,
             filter_locked: false,
+            reuseport_filter: None,
             busy_poll: 0,
             max_pacing_rate: u64::MAX,
             no_check: false,
             pass_sec: false,
+            kept: Kept::default(),
             ttl: None,
             tos: 0,
             pktinfo4: false,
@@ -216,6 +224,7 @@ impl Options {
             ret_opts: false,
             local_port_range: 0,
             min_ttl: 0,
+            unicast_if4: None,
             v6only: sysctls.bindv6only != 0,
             hops6: None,
             pktinfo6: false,
@@ -233,6 +242,7 @@ impl Options {
             auto_flow_label: true,
             hdrincl6: false,
             addr_preferences: 2,
+            unicast_if6: None,
             icmp_filter: 0,
             icmp6_filter: [0; 8],
             memberships: Vec::new(),

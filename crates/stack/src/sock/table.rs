@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
-use netspace_base::{DevId, NsId, Rng, Seed};
+use netspace_base::{DevId, NsId, Pkt, Rng, Seed};
 use netspace_wire::protocol;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
@@ -188,13 +188,13 @@ fn wildcards(addr: IpAddr) -> &'static [IpAddr] {
 }
 
 /// The best of `candidates` for a packet from `dev` to an address of `family_of`: one bound to the device before one that
-/// is not, one of the packet's own family before a dual-stack one, the youngest of equals; with `SO_REUSEPORT` the flow's
-/// hash chooses among equals.
+/// is not, one of the packet's own family before a dual-stack one, the youngest of equals; with `SO_REUSEPORT` the
+/// group's program (given the packet and where its payload starts) or the flow's hash chooses among equals.
 pub(crate) fn choose(
     table: &SlotMap<SockId, Socket>,
     candidates: impl DoubleEndedIterator<Item = SockId> + Clone,
-    addr: IpAddr,
-    dev: DevId,
+    (addr, dev): (IpAddr, DevId),
+    payload: Option<(&Pkt, usize)>,
     hash: impl FnOnce() -> u32,
 ) -> Option<SockId> {
     let score = |id: SockId| {
@@ -217,37 +217,52 @@ pub(crate) fn choose(
     }
     let group: SmallVec<[SockId; 8]> =
         candidates.filter(|&id| score(id) == Some(top) && table[id].opts.reuse_port).collect();
+    let program = group.iter().find_map(|&id| table[id].opts.reuseport_filter.as_ref());
+    if let Some((program, (pkt, at))) = program.zip(payload)
+        && let Some(place) = program.place(pkt, at, group.len())
+    {
+        return Some(group[place]);
+    }
     Some(group[((u64::from(hash()) * group.len() as u64) >> 32) as usize])
 }
 
 impl Sockets {
-    /// The UDP or UDP-Lite socket for a datagram: connected to its sender, else bound to its destination, else to the wildcard.
+    /// The UDP or UDP-Lite socket for a datagram: connected to its sender, else bound to its destination, else to the
+    /// wildcard. `pkt` is the datagram, if it is here, from its header on.
     pub(crate) fn find_udp(
         &self,
         ip_protocol: u8,
         to: (IpAddr, u16),
         from: (IpAddr, u16),
         dev: DevId,
+        pkt: Option<&Pkt>,
     ) -> Option<SockId> {
         let table = self.udp.of(ip_protocol);
         let tuple = Tuple { scope: DevId::NONE, ..Tuple::new(to, from, dev) };
         let hash = || self.secret.hash(b'r', &tuple) as u32;
-        let find = |ids: &[SockId]| choose(&self.table, ids.iter().copied(), to.0, dev, hash);
+        let payload = pkt.map(|pkt| (pkt, netspace_wire::udp::HEADER_LEN));
+        let find = |ids: &[SockId]| choose(&self.table, ids.iter().copied(), (to.0, dev), payload, hash);
         find(table.connected(&tuple)).or_else(|| find(table.at(to.0, to.1))).or_else(|| {
             let any: SmallVec<[SockId; 4]> =
                 wildcards(to.0).iter().flat_map(|&any| table.at(any, to.1)).copied().collect();
-            choose(&self.table, any.iter().copied(), to.0, dev, hash)
+            choose(&self.table, any.iter().copied(), (to.0, dev), payload, hash)
         })
     }
 
-    /// The listening socket for a SYN.
-    pub(crate) fn find_listener(&self, to: (IpAddr, u16), from: (IpAddr, u16), dev: DevId) -> Option<SockId> {
+    /// The listening socket for a SYN, of which `payload` tells where its data starts.
+    pub(crate) fn find_listener(
+        &self,
+        to: (IpAddr, u16),
+        from: (IpAddr, u16),
+        dev: DevId,
+        payload: Option<(&Pkt, usize)>,
+    ) -> Option<SockId> {
         let hash = || self.secret.hash(b'r', &Tuple::new(to, from, dev)) as u32;
         let exact = self.tcp.listening_at(to.0, to.1);
-        choose(&self.table, exact.iter().copied(), to.0, dev, hash).or_else(|| {
+        choose(&self.table, exact.iter().copied(), (to.0, dev), payload, hash).or_else(|| {
             let any: SmallVec<[SockId; 4]> =
                 wildcards(to.0).iter().flat_map(|&any| self.tcp.listening_at(any, to.1)).copied().collect();
-            choose(&self.table, any.iter().copied(), to.0, dev, hash)
+            choose(&self.table, any.iter().copied(), (to.0, dev), payload, hash)
         })
     }
 }

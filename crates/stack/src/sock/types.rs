@@ -106,7 +106,9 @@ pub struct SendControl {
     pub tos: Option<u8>,
     /// `SO_MARK`.
     pub mark: Option<u32>,
-    /// `UDP_SEGMENT`: the size of each datagram.
+    /// `SO_PRIORITY`.
+    pub priority: Option<u32>,
+    /// `UDP_SEGMENT`: the size of each datagram; 0 does away with the socket's.
     pub gso_size: Option<u16>,
     /// `IPV6_DONTFRAG`.
     pub dont_fragment: Option<bool>,
@@ -167,6 +169,12 @@ pub struct RecvControl {
     pub at: Instant,
     /// `UDP_GRO`: size of each datagram, if several were joined.
     pub gro_size: Option<u16>,
+    /// Its mark (`SO_RCVMARK`).
+    pub mark: u32,
+    /// Its class for queueing (`SO_RCVPRIORITY`).
+    pub priority: u32,
+    /// If it came in fragments, the largest of them, bytes (`IP_RECVFRAGSIZE`); else 0.
+    pub frag_size: u16,
     /// Datagrams dropped at this socket before it (`SO_RXQ_OVFL`).
     pub drops: u32,
     /// The error, for a message of the error queue.
@@ -404,6 +412,17 @@ options! {
     MaxPacingRate(u64), "`SO_MAX_PACING_RATE`, bytes per second";
     NoCheck(bool), "`SO_NO_CHECK`: UDP without checksums";
     PassSec(bool), "accepted and kept, no effect (`SO_PASSCRED` and its kin on inet sockets)";
+    AttachReuseportFilter(Vec<BpfInsn>), "`SO_ATTACH_REUSEPORT_CBPF`: chooses one of the group";
+    DetachReuseportFilter(()), "`SO_DETACH_REUSEPORT_BPF`";
+    RcvMark(bool), "`SO_RCVMARK`";
+    RcvPriority(bool), "`SO_RCVPRIORITY`";
+    IncomingCpu(i32), "`SO_INCOMING_CPU`: accepted";
+    Debug(bool), "`SO_DEBUG`: accepted";
+    WifiStatus(bool), "`SO_WIFI_STATUS`: accepted";
+    NoFcs(bool), "`SO_NOFCS`: accepted";
+    SelectErrQueue(bool), "`SO_SELECT_ERR_QUEUE`: accepted";
+    PreferBusyPoll(bool), "`SO_PREFER_BUSY_POLL`: accepted";
+    TxRehash(bool), "`SO_TXREHASH`: accepted";
     // IPPROTO_IP
     IpTtl(Option<u8>), "`IP_TTL`: none = the namespace's default";
     IpTos(u8), "`IP_TOS`";
@@ -412,6 +431,10 @@ options! {
     IpRecvTos(bool), "`IP_RECVTOS`";
     IpRecvErr(bool), "`IP_RECVERR`";
     IpRecvOrigDstAddr(bool), "`IP_RECVORIGDSTADDR`";
+    IpRecvFragSize(bool), "`IP_RECVFRAGSIZE`";
+    IpRecvErrRfc4884(bool), "`IP_RECVERR_RFC4884`: accepted";
+    IpNoDefrag(bool), "`IP_NODEFRAG`: accepted";
+    IpUnicastIf(Option<DevId>), "`IP_UNICAST_IF`: the device of unicast datagrams";
     IpMtuDiscover(PmtuDiscover), "`IP_MTU_DISCOVER`";
     IpMtu(u32), "`IP_MTU` (read only; connected sockets)";
     IpHdrIncl(bool), "`IP_HDRINCL`";
@@ -442,6 +465,10 @@ options! {
     V6OldHopLimit(bool), "`IPV6_2292HOPLIMIT`: as before RFC 3542";
     V6RecvTclass(bool), "`IPV6_RECVTCLASS`";
     V6RecvErr(bool), "`IPV6_RECVERR`";
+    V6RecvOrigDstAddr(bool), "`IPV6_RECVORIGDSTADDR`";
+    V6RecvFragSize(bool), "`IPV6_RECVFRAGSIZE`";
+    V6RecvErrRfc4884(bool), "`IPV6_RECVERR_RFC4884`: accepted";
+    V6UnicastIf(Option<DevId>), "`IPV6_UNICAST_IF`: the device of unicast datagrams";
     V6Tclass(u8), "`IPV6_TCLASS`";
     V6MtuDiscover(PmtuDiscover), "`IPV6_MTU_DISCOVER`";
     V6Mtu(u32), "`IPV6_MTU`";
@@ -479,6 +506,8 @@ options! {
     UdpCork(bool), "`UDP_CORK`";
     UdpSegment(u16), "`UDP_SEGMENT`, bytes; 0 = off";
     UdpGro(bool), "`UDP_GRO`";
+    UdpNoCheck6Tx(bool), "`UDP_NO_CHECK6_TX`: no checksums over IPv6";
+    UdpNoCheck6Rx(bool), "`UDP_NO_CHECK6_RX`: takes datagrams without one";
     UdpLiteSendCoverage(u16), "`UDPLITE_SEND_CSCOV`, bytes; 0 = all";
     UdpLiteRecvCoverage(u16), "`UDPLITE_RECV_CSCOV`, bytes; 0 = all";
 }

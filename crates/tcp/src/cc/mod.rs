@@ -25,8 +25,6 @@ pub use info::{BbrInfo, ControllerInfo};
 pub use kind::CongestionKind;
 pub(crate) use sample::{Acked, Moment, Phase, RateSample, per_second};
 
-use crate::config::Config;
-
 /// Segments that may go before the first ACK (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
 /// No window grows beyond this, bytes.
@@ -77,6 +75,16 @@ trait Model: fmt::Debug + Send + Sync {
 
     /// Its state in numbers.
     fn info(&self) -> ControllerInfo;
+}
+
+/// What bounds the pacing rate, and how it follows from a window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PacingBounds {
+    /// Bytes per second at most.
+    pub(crate) max: u64,
+    /// Per cent of a window in a round trip: in slow start, and in congestion avoidance.
+    pub(crate) slow_start: u32,
+    pub(crate) avoidance: u32,
 }
 
 /// What every controller moves.
@@ -193,14 +201,14 @@ impl Congestion {
 
     /// The pacing rate that follows from a window: so many per cent of it in a round trip, the larger share while slow
     /// start has far to go (Linux's tcp_update_pacing_rate). A model has set its own.
-    pub(crate) fn update_pacing_rate(&mut self, at: &Moment, flight: u32, config: &Config) {
+    pub(crate) fn update_pacing_rate(&mut self, at: &Moment, flight: u32, bounds: &PacingBounds) {
         if !self.is_model() && !at.srtt.is_zero() {
             let slow_start = self.cwnd < self.ssthresh / 2;
-            let ratio = if slow_start { config.pacing_ss_ratio } else { config.pacing_ca_ratio };
+            let ratio = if slow_start { bounds.slow_start } else { bounds.avoidance };
             let percent = u64::from(self.cwnd.max(flight)) * u64::from(ratio);
             self.pacing_rate = percent * 10_000 / (at.srtt.as_micros() as u64).max(1);
         }
-        self.pacing_rate = self.pacing_rate.min(config.max_pacing_rate);
+        self.pacing_rate = self.pacing_rate.min(bounds.max);
     }
 
     /// Congestion was met (loss, later ECN): lowers ssthresh. The window itself follows by rate reduction, or falls at

@@ -20,7 +20,8 @@ use netspace_wire::tcp::SeqNum;
 
 use crate::cc::{Acked, Congestion, Moment, Phase};
 use crate::config::Config;
-use crate::ecn::{EcnKind, EcnState, Feedback};
+use crate::config::EcnKind;
+use crate::ecn::{EcnState, Feedback};
 use crate::queue::ByteQueue;
 use crate::rtt::RttEstimator;
 use crate::segment::Segment;
@@ -483,7 +484,7 @@ impl Sender {
         {
             self.cc.on_ack(acked);
         }
-        self.cc.update_pacing_rate(&acked.at, self.in_flight(), config);
+        self.cc.update_pacing_rate(&acked.at, self.in_flight(), &config.pacing_bounds());
         if acked.bytes > 0 && self.una >= self.flight_round_end {
             self.flight_round_end = self.nxt;
             self.flight_max = self.pipe();

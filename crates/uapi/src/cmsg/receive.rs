@@ -20,6 +20,9 @@ const IPV6_2292HOPLIMIT: i32 = 8;
 const UDP_GRO: i32 = 104;
 /// `IP_ORIGDSTADDR`.
 const IP_ORIGDSTADDR: i32 = 20;
+const IP_RECVFRAGSIZE: i32 = 25;
+const IPV6_ORIGDSTADDR: i32 = 74;
+const IPV6_RECVFRAGSIZE: i32 = 77;
 /// `SO_TIMESTAMP`, which is also `SCM_TIMESTAMP`.
 const SCM_TIMESTAMP: i32 = 29;
 const SCM_TIMESTAMPNS: i32 = 35;
@@ -61,16 +64,21 @@ wanted! {
     timestamp Timestamp;
     timestamp_ns TimestampNs;
     rxq_ovfl RxqOvfl;
+    mark RcvMark;
+    priority RcvPriority;
     gro UdpGro;
     pktinfo IpPktInfo;
     ttl IpRecvTtl;
     tos IpRecvTos;
     orig_dst IpRecvOrigDstAddr;
+    frag_size IpRecvFragSize;
     v6_pktinfo V6RecvPktInfo;
     v6_hop_limit V6RecvHopLimit;
     v6_old_pktinfo V6OldPktInfo;
     v6_old_hop_limit V6OldHopLimit;
     v6_tclass V6RecvTclass;
+    v6_orig_dst V6RecvOrigDstAddr;
+    v6_frag_size V6RecvFragSize;
 }
 
 /// The buffer for control messages, filled as the kernel's `put_cmsg` fills it: what does not fit is cut, and the cut told.
@@ -106,13 +114,19 @@ impl Buffer {
 /// The control messages that `wanted` asks for, at most `room` bytes, and whether some were cut or left out
 /// (`MSG_CTRUNC`). `epoch` is the wall clock's time at the lab's start.
 ///
-/// Their order is Linux's: timestamp, drops, GRO, packet information, TTL, TOS, original destination, error.
+/// Their order is Linux's: timestamp, drops, mark, priority, GRO, packet information, TTL, TOS, original destination, error.
 pub fn emit(control: &RecvControl, wanted: &Wanted, epoch: Duration, room: usize) -> (Vec<u8>, bool) {
     let mut buffer = Buffer { out: Vec::new(), room, truncated: false };
     put_timestamp(&mut buffer, control.at, wanted, epoch);
     let Some(error) = &control.error else {
         if wanted.rxq_ovfl && control.drops > 0 {
             buffer.put(SOL_SOCKET, SO_RXQ_OVFL, &control.drops.to_ne_bytes());
+        }
+        if wanted.mark {
+            buffer.put(SOL_SOCKET, libc::SO_MARK, &control.mark.to_ne_bytes());
+        }
+        if wanted.priority {
+            buffer.put(SOL_SOCKET, libc::SO_PRIORITY, &control.priority.to_ne_bytes());
         }
         if let (true, Some(size)) = (wanted.gro, control.gro_size) {
             buffer.put_int(SOL_UDP, UDP_GRO, i32::from(size));
@@ -174,6 +188,9 @@ fn put_ip4(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv4
         let addr = sockaddr::emit((to, control.to_port).into(), Family::Inet);
         buffer.put(SOL_IP, IP_ORIGDSTADDR, &addr);
     }
+    if wanted.frag_size && control.frag_size != 0 {
+        buffer.put_int(SOL_IP, IP_RECVFRAGSIZE, i32::from(control.frag_size));
+    }
 }
 
 fn put_ip6(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv6Addr) {
@@ -191,6 +208,13 @@ fn put_ip6(buffer: &mut Buffer, control: &RecvControl, wanted: &Wanted, to: Ipv6
     }
     if wanted.v6_old_hop_limit {
         buffer.put_int(SOL_IPV6, IPV6_2292HOPLIMIT, i32::from(control.ttl));
+    }
+    if wanted.v6_orig_dst {
+        let addr = sockaddr::emit((to, control.to_port).into(), Family::Inet6);
+        buffer.put(SOL_IPV6, IPV6_ORIGDSTADDR, &addr);
+    }
+    if wanted.v6_frag_size && control.frag_size != 0 {
+        buffer.put_int(SOL_IPV6, IPV6_RECVFRAGSIZE, i32::from(control.frag_size));
     }
 }
 

@@ -74,7 +74,8 @@ pub fn parse(bytes: &[u8], kind: SockKind, to_v4: bool) -> Result<SendControl, E
 fn socket(message: &Cmsg<'_>, control: &mut SendControl) -> Result<(), Errno> {
     match message.ty {
         SO_MARK => control.mark = Some(exact(message, 4).and_then(|d| u32_at(d, 0).ok_or(EINVAL))?),
-        SO_TIMESTAMPING | SO_TIMESTAMPING_NEW | SO_PRIORITY => {
+        SO_PRIORITY => control.priority = Some(exact(message, 4).and_then(|d| u32_at(d, 0).ok_or(EINVAL))?),
+        SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => {
             exact(message, 4)?;
         }
         SCM_RIGHTS | SCM_CREDENTIALS => {}
@@ -87,8 +88,7 @@ fn udp(message: &Cmsg<'_>, control: &mut SendControl) -> Result<(), Errno> {
     if message.ty != UDP_SEGMENT {
         return Err(EINVAL);
     }
-    control.gso_size =
-        Some(exact(message, 2).and_then(|d| u16_at(d, 0).ok_or(EINVAL))?).filter(|&size| size != 0);
+    control.gso_size = Some(exact(message, 2).and_then(|d| u16_at(d, 0).ok_or(EINVAL))?);
     Ok(())
 }
 
@@ -209,6 +209,7 @@ mod tests {
             ttl: Some(5),
             tos: Some(0x10),
             mark: Some(7),
+            priority: None,
             gso_size: Some(1400),
             dont_fragment: None,
         };

@@ -3,7 +3,7 @@
 //! To add an option, add a row. Numbers are those of asm-generic/socket.h, linux/in.h, linux/in6.h, linux/tcp.h and
 //! linux/udp.h (the same on x86-64 and arm64).
 
-use netspace_stack::sock::{Membership, OptName, PmtuDiscover, SockOpt};
+use netspace_stack::sock::{BpfInsn, Membership, OptName, PmtuDiscover, SockOpt};
 
 /// `SOL_SOCKET`.
 pub const SOL_SOCKET: i32 = 1;
@@ -54,6 +54,12 @@ pub enum DoorOption {
 pub enum Codec {
     /// An int; not zero is true.
     Bool(fn(bool) -> SockOpt),
+    /// An int that must be 0 or 1.
+    ZeroOrOne(fn(bool) -> SockOpt),
+    /// 0, 1, or -1 for the default, which is on (`SO_TXREHASH`).
+    Rehash(fn(bool) -> SockOpt),
+    /// A device's number in network byte order (`IP_UNICAST_IF`).
+    UnicastIf(fn(Option<netspace_base::DevId>) -> SockOpt),
     /// An int that must lie in the range.
     Int(fn(u32) -> SockOpt, i32, i32),
     /// An int of which only the low byte counts (`IP_TOS`).
@@ -85,7 +91,7 @@ pub enum Codec {
     /// `struct group_req`.
     GroupReq(fn(Membership) -> SockOpt),
     /// A classic BPF program: an array of `struct sock_filter`.
-    Filter,
+    Filter(fn(Vec<BpfInsn>) -> SockOpt),
     /// Any int, without a value to keep (`SO_DETACH_FILTER`).
     Unit(fn() -> SockOpt),
     /// Up to 40 bytes (`IP_OPTIONS`).
@@ -188,7 +194,7 @@ const fn pass_sec() -> Owner {
 }
 
 static ROWS: &[Row] = rows! {
-    SOL_SOCKET 1 SO_DEBUG ReadWrite Owner::Fixed(0);
+    SOL_SOCKET 1 SO_DEBUG ReadWrite bool!(Debug);
     SOL_SOCKET 2 SO_REUSEADDR ReadWrite bool!(ReuseAddr);
     SOL_SOCKET 3 SO_TYPE Read Owner::Door(DoorOption::Type);
     SOL_SOCKET 4 SO_ERROR Read Owner::Door(DoorOption::Error);
@@ -210,7 +216,7 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 20 SO_RCVTIMEO ReadWrite Owner::Door(DoorOption::RecvTimeout);
     SOL_SOCKET 21 SO_SNDTIMEO ReadWrite Owner::Door(DoorOption::SendTimeout);
     SOL_SOCKET 25 SO_BINDTODEVICE ReadWrite stack!(BindToDevice, DevName);
-    SOL_SOCKET 26 SO_ATTACH_FILTER Write stack!(AttachFilter, Filter);
+    SOL_SOCKET 26 SO_ATTACH_FILTER Write stack!(AttachFilter, Codec::Filter);
     SOL_SOCKET 27 SO_DETACH_FILTER Write Owner::Stack(
         OptName::DetachFilter, Codec::Unit(|| SockOpt::DetachFilter(())));
     SOL_SOCKET 28 SO_PEERNAME Read Owner::Door(DoorOption::PeerName);
@@ -224,12 +230,15 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 38 SO_PROTOCOL Read Owner::Door(DoorOption::Protocol);
     SOL_SOCKET 39 SO_DOMAIN Read Owner::Door(DoorOption::Domain);
     SOL_SOCKET 40 SO_RXQ_OVFL ReadWrite bool!(RxqOvfl);
+    SOL_SOCKET 41 SO_WIFI_STATUS ReadWrite bool!(WifiStatus);
+    SOL_SOCKET 43 SO_NOFCS ReadWrite bool!(NoFcs);
     SOL_SOCKET 44 SO_LOCK_FILTER ReadWrite bool!(LockFilter);
-    SOL_SOCKET 45 SO_SELECT_ERR_QUEUE ReadWrite Owner::Fixed(0);
+    SOL_SOCKET 45 SO_SELECT_ERR_QUEUE ReadWrite bool!(SelectErrQueue);
     SOL_SOCKET 46 SO_BUSY_POLL ReadWrite stack!(BusyPoll, Codec::Int, 0, MAX);
     SOL_SOCKET 47 SO_MAX_PACING_RATE ReadWrite stack!(MaxPacingRate, Codec::Wide);
     SOL_SOCKET 48 SO_BPF_EXTENSIONS Read Owner::Fixed(64);
-    SOL_SOCKET 49 SO_INCOMING_CPU ReadWrite Owner::Fixed(-1);
+    SOL_SOCKET 49 SO_INCOMING_CPU ReadWrite stack!(IncomingCpu, Codec::Signed);
+    SOL_SOCKET 51 SO_ATTACH_REUSEPORT_CBPF Write stack!(AttachReuseportFilter, Codec::Filter);
     SOL_SOCKET 56 SO_INCOMING_NAPI_ID Read Owner::Fixed(0);
     SOL_SOCKET 57 SO_COOKIE Read Owner::Door(DoorOption::Cookie);
     SOL_SOCKET 62 SO_BINDTOIFINDEX ReadWrite stack!(BindToDevice, Codec::DevIndex);
@@ -237,9 +246,13 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 64 SO_TIMESTAMPNS_NEW ReadWrite bool!(TimestampNs);
     SOL_SOCKET 66 SO_RCVTIMEO_NEW ReadWrite Owner::Door(DoorOption::RecvTimeout);
     SOL_SOCKET 67 SO_SNDTIMEO_NEW ReadWrite Owner::Door(DoorOption::SendTimeout);
-    SOL_SOCKET 69 SO_PREFER_BUSY_POLL ReadWrite Owner::Fixed(0);
+    SOL_SOCKET 68 SO_DETACH_REUSEPORT_BPF Write Owner::Stack(
+        OptName::DetachReuseportFilter, Codec::Unit(|| SockOpt::DetachReuseportFilter(())));
+    SOL_SOCKET 69 SO_PREFER_BUSY_POLL ReadWrite bool!(PreferBusyPoll);
     SOL_SOCKET 71 SO_NETNS_COOKIE Read Owner::Door(DoorOption::NetnsCookie);
-    SOL_SOCKET 74 SO_TXREHASH ReadWrite Owner::Fixed(1);
+    SOL_SOCKET 74 SO_TXREHASH ReadWrite stack!(TxRehash, Codec::Rehash);
+    SOL_SOCKET 75 SO_RCVMARK ReadWrite bool!(RcvMark);
+    SOL_SOCKET 82 SO_RCVPRIORITY ReadWrite bool!(RcvPriority);
 
     SOL_IP 1 IP_TOS ReadWrite stack!(IpTos, Codec::LowByte);
     SOL_IP 2 IP_TTL ReadWrite stack!(IpTtl, Codec::MaybeByte, 1, 255);
@@ -257,7 +270,10 @@ static ROWS: &[Row] = rows! {
     SOL_IP 19 IP_TRANSPARENT ReadWrite bool!(IpTransparent);
     SOL_IP 20 IP_RECVORIGDSTADDR ReadWrite bool!(IpRecvOrigDstAddr);
     SOL_IP 21 IP_MINTTL ReadWrite stack!(IpMinTtl, Codec::ByteOr, 0, 255, 0);
+    SOL_IP 22 IP_NODEFRAG ReadWrite bool!(IpNoDefrag);
     SOL_IP 24 IP_BIND_ADDRESS_NO_PORT ReadWrite bool!(IpBindAddressNoPort);
+    SOL_IP 25 IP_RECVFRAGSIZE ReadWrite bool!(IpRecvFragSize);
+    SOL_IP 26 IP_RECVERR_RFC4884 ReadWrite stack!(IpRecvErrRfc4884, Codec::ZeroOrOne);
     SOL_IP 32 IP_MULTICAST_IF ReadWrite stack!(IpMulticastIf, MulticastIf);
     SOL_IP 33 IP_MULTICAST_TTL ReadWrite stack!(IpMulticastTtl, Codec::ByteOr, 0, 255, 1);
     SOL_IP 34 IP_MULTICAST_LOOP ReadWrite bool!(IpMulticastLoop);
@@ -266,6 +282,7 @@ static ROWS: &[Row] = rows! {
     SOL_IP 42 MCAST_JOIN_GROUP Write stack!(IpAddMembership, Codec::GroupReq);
     SOL_IP 45 MCAST_LEAVE_GROUP Write stack!(IpDropMembership, Codec::GroupReq);
     SOL_IP 49 IP_MULTICAST_ALL ReadWrite bool!(IpMulticastAll);
+    SOL_IP 50 IP_UNICAST_IF ReadWrite stack!(IpUnicastIf, Codec::UnicastIf);
     SOL_IP 51 IP_LOCAL_PORT_RANGE ReadWrite stack!(IpLocalPortRange, Codec::Int, MIN, MAX);
 
     SOL_IPV6 2 IPV6_2292PKTINFO ReadWrite bool!(V6OldPktInfo);
@@ -281,6 +298,7 @@ static ROWS: &[Row] = rows! {
     SOL_IPV6 24 IPV6_MTU ReadWrite stack!(V6Mtu, Codec::Int, 0, MAX);
     SOL_IPV6 25 IPV6_RECVERR ReadWrite bool!(V6RecvErr);
     SOL_IPV6 26 IPV6_V6ONLY ReadWrite bool!(V6Only);
+    SOL_IPV6 31 IPV6_RECVERR_RFC4884 ReadWrite stack!(V6RecvErrRfc4884, Codec::ZeroOrOne);
     SOL_IPV6 33 IPV6_FLOWINFO_SEND ReadWrite bool!(V6FlowInfoSend);
     SOL_IPV6 36 IPV6_HDRINCL ReadWrite bool!(V6HdrIncl);
     SOL_IPV6 42 MCAST_JOIN_GROUP Write stack!(V6AddMembership, Codec::GroupReq);
@@ -292,7 +310,10 @@ static ROWS: &[Row] = rows! {
     SOL_IPV6 67 IPV6_TCLASS ReadWrite stack!(V6Tclass, Codec::ByteOr, 0, 255, 0);
     SOL_IPV6 70 IPV6_AUTOFLOWLABEL ReadWrite bool!(V6AutoFlowLabel);
     SOL_IPV6 72 IPV6_ADDR_PREFERENCES ReadWrite stack!(V6AddrPreferences, Codec::Int, 0, MAX);
+    SOL_IPV6 74 IPV6_RECVORIGDSTADDR ReadWrite bool!(V6RecvOrigDstAddr);
     SOL_IPV6 75 IPV6_TRANSPARENT ReadWrite bool!(V6Transparent);
+    SOL_IPV6 76 IPV6_UNICAST_IF ReadWrite stack!(V6UnicastIf, Codec::UnicastIf);
+    SOL_IPV6 77 IPV6_RECVFRAGSIZE ReadWrite bool!(V6RecvFragSize);
     SOL_IPV6 78 IPV6_FREEBIND ReadWrite bool!(V6Freebind);
 
     SOL_RAW 1 ICMP_FILTER ReadWrite stack!(IcmpFilter, IcmpFilter);
@@ -323,6 +344,8 @@ static ROWS: &[Row] = rows! {
     SOL_UDP 1 UDP_CORK ReadWrite bool!(UdpCork);
     SOL_UDP 10 UDPLITE_SEND_CSCOV ReadWrite stack!(UdpLiteSendCoverage, Codec::Coverage);
     SOL_UDP 11 UDPLITE_RECV_CSCOV ReadWrite stack!(UdpLiteRecvCoverage, Codec::Coverage);
+    SOL_UDP 101 UDP_NO_CHECK6_TX ReadWrite bool!(UdpNoCheck6Tx);
+    SOL_UDP 102 UDP_NO_CHECK6_RX ReadWrite bool!(UdpNoCheck6Rx);
     SOL_UDP 103 UDP_SEGMENT ReadWrite Owner::Stack(
         OptName::UdpSegment, Codec::Int(|size| SockOpt::UdpSegment(size as u16), 0, 65_535));
     SOL_UDP 104 UDP_GRO ReadWrite bool!(UdpGro);

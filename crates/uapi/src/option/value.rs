@@ -14,6 +14,8 @@ use crate::sockaddr;
 
 /// `IFNAMSIZ`: a device's name with its NUL.
 const NAME_LEN: usize = 16;
+/// `sizeof(struct sock_filter)`.
+pub const INSN_LEN: usize = 8;
 /// `BPF_MAXINSNS`.
 const MAX_INSNS: usize = 4096;
 /// `TCP_CA_NAME_MAX`.
@@ -59,6 +61,9 @@ pub(super) fn read(codec: Codec, level: i32, bytes: &[u8], devices: &dyn Devices
     let ranged = |low: i32, high: i32| value().and_then(|v| in_range(v, low, high));
     Ok(match codec {
         Codec::Bool(make) => make(value()? != 0),
+        Codec::ZeroOrOne(make) => make(ranged(0, 1)? == 1),
+        Codec::Rehash(make) => make(ranged(-1, 1)? != 0),
+        Codec::UnicastIf(make) => make(some_dev(u32::from_be(value()? as u32))),
         Codec::Int(make, low, high) => make(ranged(low, high)? as u32),
         Codec::LowByte(make) => make(value()? as u8),
         Codec::ByteOr(make, low, high, default) => match value()? {
@@ -83,7 +88,7 @@ pub(super) fn read(codec: Codec, level: i32, bytes: &[u8], devices: &dyn Devices
         Codec::Mreq(make) => make(mreq(bytes)?),
         Codec::Mreq6(make) => make(mreq6(bytes)?),
         Codec::GroupReq(make) => make(group_req(bytes)?),
-        Codec::Filter => SockOpt::AttachFilter(filter(bytes)?),
+        Codec::Filter(make) => make(filter(bytes)?),
         Codec::Unit(make) => value().map(|_| make())?,
         Codec::Bytes40 => SockOpt::IpOptions(ip_options(bytes)?),
         Codec::Name => SockOpt::TcpCongestion(congestion(bytes)?),
@@ -178,8 +183,8 @@ fn group_req(bytes: &[u8]) -> Result<Membership, Errno> {
 }
 
 fn filter(bytes: &[u8]) -> Result<Vec<BpfInsn>, Errno> {
-    let insns: Vec<_> = bytes.chunks_exact(8).filter_map(insn).collect();
-    if insns.is_empty() || insns.len() > MAX_INSNS || !bytes.len().is_multiple_of(8) {
+    let insns: Vec<_> = bytes.chunks_exact(INSN_LEN).filter_map(insn).collect();
+    if insns.is_empty() || insns.len() > MAX_INSNS || !bytes.len().is_multiple_of(INSN_LEN) {
         return Err(EINVAL);
     }
     Ok(insns)
@@ -306,7 +311,12 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::IpBindAddressNoPort(on) | O::IpRetOpts(on) | O::V6Only(on) | O::V6MulticastLoop(on) => on_off(*on),
         O::V6RecvPktInfo(on) | O::V6RecvHopLimit(on) | O::V6RecvTclass(on) | O::V6RecvErr(on) => on_off(*on),
         O::V6DontFrag(on) | O::V6FlowInfoSend(on) | O::V6AutoFlowLabel(on) | O::V6HdrIncl(on) => on_off(*on),
-        O::V6OldPktInfo(on) | O::V6OldHopLimit(on) => on_off(*on),
+        O::V6OldPktInfo(on) | O::V6OldHopLimit(on) | O::Debug(on) | O::WifiStatus(on) => on_off(*on),
+        O::NoFcs(on) | O::SelectErrQueue(on) | O::PreferBusyPoll(on) | O::TxRehash(on) => on_off(*on),
+        O::RcvMark(on) | O::RcvPriority(on) | O::IpRecvFragSize(on) | O::IpNoDefrag(on) => on_off(*on),
+        O::IpRecvErrRfc4884(on) | O::V6RecvErrRfc4884(on) | O::V6RecvOrigDstAddr(on) => on_off(*on),
+        O::V6RecvFragSize(on) | O::UdpNoCheck6Tx(on) | O::UdpNoCheck6Rx(on) => on_off(*on),
+        O::IpUnicastIf(d) | O::V6UnicastIf(d) => (dev(d) as u32).to_be() as i32,
         O::V6Freebind(on) | O::V6Transparent(on) | O::TcpNoDelay(on) | O::TcpCork(on) => on_off(*on),
         O::TcpQuickAck(on) | O::TcpFastOpenConnect(on) | O::UdpCork(on) | O::UdpGro(on) => on_off(*on),
         O::RcvBuf(n) | O::SndBuf(n) | O::RcvBufForce(n) | O::SndBufForce(n) | O::RcvLowat(n) => *n as i32,
@@ -320,11 +330,16 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::UdpLiteRecvCoverage(n) => i32::from(*n),
         O::IpTtl(n) | O::V6UnicastHops(n) => n.map_or(-1, i32::from),
         O::V6Checksum(offset) => offset.map_or(-1, i32::from),
-        O::TcpLinger2(n) => *n,
+        O::TcpLinger2(n) | O::IncomingCpu(n) => *n,
         O::IpMtuDiscover(mode) | O::V6MtuDiscover(mode) => *mode as i32,
         O::BindToDevice(d) | O::V6MulticastIf(d) => dev(d),
         O::Error(error) => error.map_or(0, crate::errno::of),
-        O::Linger(_) | O::AttachFilter(_) | O::DetachFilter(()) | O::MaxPacingRate(_) => return None,
+        O::Linger(_)
+        | O::AttachFilter(_)
+        | O::AttachReuseportFilter(_)
+        | O::DetachFilter(())
+        | O::MaxPacingRate(_) => return None,
+        O::DetachReuseportFilter(()) => return None,
         O::IpMulticastIf(_) | O::IpAddMembership(_) | O::IpDropMembership(_) | O::IpOptions(_) => {
             return None;
         }

@@ -65,7 +65,7 @@ pub(super) fn refuse(writer: &mut TcpStream, peer: SocketAddr, status: u16, why:
 
 fn get(root: Option<&Path>, request: &Request) -> Answer {
     if let Some(count) = request.path.strip_prefix("/bytes/") {
-        return match crate::tool::parse_bytes(count) {
+        return match crate::quantity::parse_bytes(count) {
             Ok(n) => Answer {
                 media_type: "application/octet-stream",
                 content: Content::Known(n),

@@ -46,6 +46,7 @@ pub(crate) use state::{Listener, TcpSock, TcpState};
 pub(crate) use stream::{recv, recv_queue_len, send, send_queue_len, send_space};
 pub(crate) use tables::{TcpTables, TimeWait};
 pub(crate) use time_wait::expire as expire_time_wait;
+pub(crate) use wake::is_all_acked;
 
 /// Whether the socket listens or has a connection.
 pub(crate) fn is_active(socket: &Socket) -> bool {

@@ -115,7 +115,9 @@ fn to_listener(
     floor: Option<SeqNum>,
 ) -> Result<(), DropReason> {
     let to = (tuple.local, tuple.local_port);
-    let Some(id) = ns.sockets.find_listener(to, (tuple.remote, tuple.remote_port), arrival.dev) else {
+    let from = (tuple.remote, tuple.remote_port);
+    let payload_at = usize::from(pkt.data().get(12).map_or(0, |offset| offset >> 4)) * 4;
+    let Some(id) = ns.sockets.find_listener(to, from, arrival.dev, Some((pkt, payload_at))) else {
         reset(ns, t, tuple, &segment, arrival);
         let is_reset = segment.flags.contains(TcpFlags::RST);
         return Err(if is_reset { DropReason::TcpReset } else { DropReason::TcpNoSocket });

@@ -32,6 +32,8 @@ pub(crate) struct TcpSock {
     pub(crate) confirmed_at: Option<Instant>,
     /// What readiness was when the program was last woken.
     pub(crate) told: Readiness,
+    /// The peer has acknowledged our FIN, or nothing is left to be acknowledged: what a lingering close waits for.
+    pub(crate) all_acked: bool,
 }
 
 /// What a TCP socket is at the moment.
@@ -72,6 +74,7 @@ impl TcpSock {
             resent: 0,
             confirmed_at: None,
             told: Readiness::empty(),
+            all_acked: true,
         }
     }
 

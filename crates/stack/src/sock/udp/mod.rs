@@ -27,6 +27,13 @@ use super::table::UdpKeys;
 use super::{Connect, Family, SockError, SockId, bind, out};
 use crate::{Netns, RouteKind, RouteQuery, Turn};
 
+impl Socket {
+    /// Whether datagrams to the family that `v4` tells go without a checksum.
+    fn sends_unchecked(&self, v4: bool) -> bool {
+        if v4 { self.opts.no_check } else { self.udp_ref().is_some_and(|udp| udp.no_check6_tx) }
+    }
+}
+
 /// connect(2): a default destination, and only datagrams from there.
 pub(crate) fn connect(ns: &mut Netns, t: &Turn, id: SockId, addr: SocketAddr) -> Result<Connect, SockError> {
     let socket = ns.sockets.get(id)?;
@@ -39,7 +46,8 @@ pub(crate) fn connect(ns: &mut Netns, t: &Turn, id: SockId, addr: SocketAddr) ->
     let oif = match remote.ip() {
         IpAddr::V4(v4) if v4.is_multicast() => dev.or(multicast.dev4),
         IpAddr::V6(v6) if v6.is_multicast() => dev.or(multicast.dev6),
-        _ => dev,
+        IpAddr::V4(_) => dev.or(socket.opts.unicast_if4),
+        IpAddr::V6(_) => dev.or(socket.opts.unicast_if6),
     };
     let src = Some(socket.local).filter(|local| !local.is_unspecified());
     let query = RouteQuery {

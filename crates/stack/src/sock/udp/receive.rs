@@ -8,6 +8,7 @@ use netspace_wire::udplite::{self, UdpLiteRepr};
 use netspace_wire::{checksum, protocol, udp};
 use smallvec::SmallVec;
 
+use super::flavour::Flavour;
 use super::{flavour, lite};
 use crate::l4::{Arrival, Cast, IcmpError};
 use crate::sock::error::{self, Meaning};
@@ -23,6 +24,8 @@ struct Heading {
     dst_port: u16,
     /// UDP-Lite: the bytes that the checksum covers, if it is not all.
     covered: Option<usize>,
+    /// Over IPv6 without a checksum: only for sockets that allow it (RFC 6936).
+    unchecked6: bool,
 }
 
 /// A datagram for this host.
@@ -33,24 +36,34 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
     let heading = match read {
         Ok(heading) => heading,
         Err(Unreadable::Malformed) => return Err(Stop::Drop(pkt, flavour.malformed)),
-        Err(Unreadable::Checksum) => {
-            ns.snmp.inc(flavour.counters(arrival.src.is_ipv4()).in_errors);
-            return Err(Stop::Drop(pkt, flavour.checksum));
-        }
+        Err(Unreadable::Checksum) => return Err(bad_checksum(ns, pkt, flavour, arrival)),
     };
     if arrival.cast != Cast::Unicast {
         return receive_for_all(ns, t, pkt, arrival, &heading);
     }
     let (to, from) = ((arrival.dst, heading.dst_port), (arrival.src, heading.src_port));
-    let Some(id) = ns.sockets.find_udp(flavour.protocol, to, from, arrival.dev) else {
+    let Some(id) = ns.sockets.find_udp(flavour.protocol, to, from, arrival.dev, Some(&pkt)) else {
         net::port_unreachable(ns, t, &pkt, arrival);
         return Err(Stop::Drop(pkt, flavour.no_port));
     };
     t.trace.with(t.now, ns.id, Point::Demux, &pkt, || demux_detail(ns, id));
+    if heading.unchecked6 && !takes_unchecked(&ns.sockets.table[id]) {
+        return Err(bad_checksum(ns, pkt, flavour, arrival));
+    }
     match queue(ns, t, id, &pkt, arrival, &heading) {
         Ok(()) => Ok(pkt),
         Err(reason) => Err(Stop::Drop(pkt, reason)),
     }
+}
+
+fn bad_checksum(ns: &mut Netns, pkt: Box<Pkt>, flavour: &Flavour, arrival: &Arrival) -> Stop {
+    ns.snmp.inc(flavour.counters(arrival.src.is_ipv4()).in_errors);
+    Stop::Drop(pkt, flavour.checksum)
+}
+
+/// `UDP_NO_CHECK6_RX`.
+fn takes_unchecked(socket: &Socket) -> bool {
+    socket.udp_ref().is_some_and(|udp| udp.no_check6_rx)
 }
 
 fn demux_detail(ns: &Netns, id: SockId) -> Detail {
@@ -75,19 +88,18 @@ fn read_udp(pkt: &mut Pkt, arrival: &Arrival) -> Result<Heading, Unreadable> {
         }
         pkt.truncate(len);
     }
-    if !checksum_ok(pkt, arrival) {
+    // RFC 768 allows it; over IPv6 the socket must (RFC 8200 §8.1).
+    let unchecked = pkt.checksum == ChecksumState::None && udp::has_no_checksum(pkt.data());
+    if !unchecked && !checksum_ok(pkt, arrival) {
         return Err(Unreadable::Checksum);
     }
-    Ok(Heading { src_port: header.src_port, dst_port: header.dst_port, covered: None })
+    let unchecked6 = unchecked && arrival.src.is_ipv6();
+    Ok(Heading { src_port: header.src_port, dst_port: header.dst_port, covered: None, unchecked6 })
 }
 
 fn checksum_ok(pkt: &Pkt, arrival: &Arrival) -> bool {
     if pkt.checksum != ChecksumState::None {
         return true;
-    }
-    if udp::has_no_checksum(pkt.data()) {
-        // RFC 768 allows it; RFC 8200 §8.1 does not.
-        return arrival.src.is_ipv4();
     }
     let pseudo = checksum::pseudo_header(arrival.src, arrival.dst, protocol::UDP, pkt.len());
     checksum::verify_pkt(pkt, 0, pkt.len(), pseudo)
@@ -111,7 +123,7 @@ fn read_lite(pkt: &mut Pkt, arrival: &Arrival) -> Result<Heading, Unreadable> {
         return Err(Unreadable::Checksum);
     }
     let covered = Some(covered).filter(|&covered| covered < len);
-    Ok(Heading { src_port: header.src_port, dst_port: header.dst_port, covered })
+    Ok(Heading { src_port: header.src_port, dst_port: header.dst_port, covered, unchecked6: false })
 }
 
 /// A datagram to a broadcast address or a group: a copy for each socket that takes it.
@@ -145,6 +157,7 @@ fn takes_cast(socket: &Socket, arrival: &Arrival, header: &Heading) -> bool {
         && socket.dev_matches(arrival.dev)
         && socket.remote.is_none_or(|remote| remote == from)
         && (arrival.cast == Cast::Broadcast || is_member(socket, arrival))
+        && (!header.unchecked6 || takes_unchecked(socket))
 }
 
 /// Whether a socket takes datagrams to a group: it has joined it on that device, or has left `IP_MULTICAST_ALL` on and
@@ -244,6 +257,9 @@ pub(crate) fn control(t: &Turn, pkt: &Pkt, arrival: &Arrival, to_port: u16) -> R
         ttl: arrival.ttl,
         tos: arrival.tos,
         at,
+        mark: pkt.mark,
+        priority: pkt.priority,
+        frag_size: pkt.frag_size,
         ..RecvControl::default()
     }
 }
@@ -277,7 +293,8 @@ fn split(parts: &mut SmallVec<[Bytes; 2]>, len: usize) -> SmallVec<[Bytes; 2]> {
 /// An ICMP error about a datagram: it goes to the socket that a reply would go to.
 pub(crate) fn icmp_error(ns: &mut Netns, t: &mut Turn, error: &IcmpError<'_>, meaning: Meaning) {
     let Some((ours, theirs)) = error::quoted_ports(error) else { return };
-    let Some(id) = ns.sockets.find_udp(error.protocol, (error.src, ours), (error.dst, theirs), error.dev)
+    let Some(id) =
+        ns.sockets.find_udp(error.protocol, (error.src, ours), (error.dst, theirs), error.dev, None)
     else {
         return;
     };

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::state::Pending;
 use super::{flavour, lite};
 use crate::sock::out::{self, Flow};
+use crate::sock::socket::Socket;
 use crate::sock::{Message, SockError, SockId, bind, error, net};
 use crate::{Netns, Turn};
 
@@ -93,25 +94,28 @@ fn finish(ns: &mut Netns, t: &mut Turn, id: SockId, pending: Pending) -> Result<
     let cut = gso_size != 0 && len > size;
     let socket = ns.sockets.get(id)?;
     let flavour = flavour::of(socket.protocol);
-    if cut {
-        let frame = size + udp::HEADER_LEN + flow.header_len(socket);
-        if len > size * MAX_SEGMENTS || (socket.opts.no_check && flow.dst.is_ipv4()) {
-            return Err(SockError::Invalid);
-        }
-        if frame > flow.route.mtu as usize {
-            return Err(SockError::MessageSize);
-        }
-        if flavour.is_lite() {
-            return Err(SockError::InputOutput);
-        }
+    if gso_size != 0 {
+        check_segments(socket, &flow, len, size)?;
     }
     let df = out::check_mtu(ns, t, id, &flow, udp::HEADER_LEN + if cut { size } else { len })?;
     let pkt = build(ns, t, id, &flow, data, gso_size);
     let counters = flavour.counters(flow.dst.is_ipv4());
     let sent = out::send(ns, t, id, &flow, pkt, df);
-    let datagrams = if cut { len.div_ceil(size) } else { 1 } as u64;
-    ns.snmp.add(if sent.is_ok() { counters.out_datagrams } else { counters.sndbuf_errors }, datagrams);
+    // As on Linux, one send is one datagram, however many it becomes.
+    ns.snmp.inc(if sent.is_ok() { counters.out_datagrams } else { counters.sndbuf_errors });
     sent
+}
+
+/// What `UDP_SEGMENT` asks of a send, in Linux's order.
+fn check_segments(socket: &Socket, flow: &Flow, len: usize, size: usize) -> Result<(), SockError> {
+    let frame = len.min(size) + udp::HEADER_LEN + flow.header_len(socket);
+    if frame > flow.route.mtu as usize {
+        return Err(SockError::MessageSize);
+    }
+    if len > size * MAX_SEGMENTS || socket.sends_unchecked(flow.dst.is_ipv4()) {
+        return Err(SockError::Invalid);
+    }
+    if socket.protocol == protocol::UDPLITE { Err(SockError::InputOutput) } else { Ok(()) }
 }
 
 fn build(
@@ -140,7 +144,7 @@ fn build(
     if gso_size != 0 && len > usize::from(gso_size) {
         pkt.gso = Some(Gso { size: gso_size, kind: GsoKind::Udp });
     }
-    if socket.opts.no_check && flow.dst.is_ipv4() {
+    if socket.sends_unchecked(flow.dst.is_ipv4()) {
         pkt.checksum = ChecksumState::None;
     } else {
         let pseudo = checksum::pseudo_header(ends.0, ends.1, protocol::UDP, len + udp::HEADER_LEN);

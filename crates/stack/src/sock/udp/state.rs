@@ -15,6 +15,10 @@ pub(crate) struct Udp {
     pub(crate) segment: u16,
     /// `UDP_GRO`.
     pub(crate) gro: bool,
+    /// `UDP_NO_CHECK6_TX`.
+    pub(crate) no_check6_tx: bool,
+    /// `UDP_NO_CHECK6_RX`.
+    pub(crate) no_check6_rx: bool,
     /// `UDPLITE_SEND_CSCOV`, `UDPLITE_RECV_CSCOV`.
     pub(crate) coverage: Coverage,
     /// What `UDP_CORK` or `MSG_MORE` holds back.
