@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use netspace_base::{Detail, Instant, NsId, Point};
 use netspace_stack::sock::SockId;
 use netspace_stack::{Effect, Netns, Turn};
+use netspace_uapi::Errno;
 use slab::Slab;
 use std::collections::HashMap;
 
@@ -40,9 +41,9 @@ pub trait World {
         None
     }
 
-    /// A program writes `content` to the file `path` (a setting under `/proc/sys/net`); false if that is refused.
-    fn write_file(&mut self, _ns: NsId, _path: &str, _content: &[u8]) -> bool {
-        false
+    /// A program writes `content` to the file `path` (a setting under `/proc/sys/net`); why, if that is refused.
+    fn write_file(&mut self, _ns: NsId, _path: &str, _content: &[u8]) -> Result<(), Errno> {
+        Err(Errno(libc::EACCES))
     }
 
     /// The wall clock's time at the lab's start, since 1970, for timestamps; none: as the machine's clock says.

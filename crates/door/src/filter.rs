@@ -30,6 +30,13 @@ const PR_SET_DUMPABLE: u32 = 4;
 const SIOC_FIRST: u32 = 0x8900;
 const SIOC_END: u32 = 0x8a00;
 
+/// The first descriptor number for settings that a program opens to write them; ordinary ones are lower, mostly.
+pub(crate) const SETTINGS_FIRST: u32 = 960;
+/// The number after the last one: what most programs may have (`RLIMIT_NOFILE`).
+pub(crate) const SETTINGS_END: u32 = 1024;
+/// The longest write to the standard output that may be a setting's value, bytes.
+const SETTING_MAX: u32 = 64;
+
 /// The one sendmsg(2) that a program's first process may make unseen: it carries the filter's listener to the
 /// supervisor, which cannot answer before it has it.
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +140,23 @@ fn close() -> Vec<Insn> {
     vec![load(0, false), insn(JGE, 1, 0, 3), ret(ALLOW), ret(NOTIFY)]
 }
 
+/// What may be a setting's new value: see the module `settings`.
+fn write() -> Vec<Insn> {
+    vec![
+        load(0, false),
+        insn(JEQ, 0, 2, libc::STDOUT_FILENO.unsigned_abs()),
+        load(2, false),
+        insn(JGE, 3, 2, SETTING_MAX + 1),
+        insn(JGE, 0, 2, SETTINGS_FIRST),
+        insn(JGE, 1, 0, SETTINGS_END),
+        ret(NOTIFY),
+        ret(ALLOW),
+    ]
+}
+
 fn rules(exception: HandOver) -> Vec<(libc::c_long, Vec<Insn>)> {
     let mut rules = vec![
+        (libc::SYS_write, write()),
         (libc::SYS_close, close()),
         (libc::SYS_openat, always(NOTIFY)),
         (libc::SYS_sendto, always(NOTIFY)),
@@ -264,6 +286,12 @@ mod tests {
         let filter = build(HandOver { fd: 9, header: 0x7fff_1234_5678_9ab0 });
         let ask = |nr, args| verdict(&filter, ARCH, nr, args);
         assert_eq!(ask(libc::SYS_read, [3, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_write, [1, 7, 2, 0, 0, 0]), NOTIFY, "echo 1 > /proc/sys/net/…");
+        assert_eq!(ask(libc::SYS_write, [1, 7, 65, 0, 0, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_write, [2, 7, 2, 0, 0, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_write, [3, 7, 2, 0, 0, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_write, [960, 7, 2, 0, 0, 0]), NOTIFY);
+        assert_eq!(ask(libc::SYS_write, [1024, 7, 2, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_socket, [1, 1, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_socket, [2, 1, 0, 0, 0, 0]), NOTIFY);
         assert_eq!(ask(libc::SYS_sendto, [3, 7, 1, 0, 0, 0]), NOTIFY);

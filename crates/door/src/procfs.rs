@@ -9,6 +9,16 @@ pub(crate) fn socket_inode(tid: u32, fd: u32) -> Option<u64> {
     meta.file_type().is_socket().then(|| meta.ino())
 }
 
+/// Device and inode of the file that descriptor `fd` of thread `tid` is.
+pub(crate) fn identity(tid: u32, fd: u32) -> Option<(u64, u64)> {
+    fs::metadata(format!("/proc/{tid}/fd/{fd}")).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// The first number from `first` up to `end` that no descriptor of thread `tid` has.
+pub(crate) fn free_number(tid: u32, first: u32, end: u32) -> Option<u32> {
+    (first..end).find(|fd| fs::symlink_metadata(format!("/proc/{tid}/fd/{fd}")).is_err())
+}
+
 fn open_flags(tid: u32, fd: u32) -> i32 {
     let Ok(info) = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")) else { return 0 };
     info.lines()

@@ -1,7 +1,9 @@
 //! Files that a program may write: the settings under `/proc/sys/net`.
 //!
-//! The program gets a file in memory; when it has written to it, what it says is given to the host. An invalid value is
-//! so found too late for write(2) to fail; it is counted as refused.
+//! The program gets a file in memory, under a number by which the filter knows it, so that each write(2) to it is trapped
+//! and fails if the value is refused. A shell moves the file to its standard output, whose small writes are trapped for
+//! its sake. What is written in other ways (through a copy of the descriptor, or mapped) is given to the host
+//! afterwards; an invalid value is then counted as refused.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -11,11 +13,11 @@ use netspace_base::NsId;
 
 use crate::door::{Door, Watch, World};
 use crate::sys::epoll;
-use crate::sys::file::Inotify;
+use crate::sys::file::{self, Inotify};
 use crate::watched::Written;
 
 /// Longest setting, bytes.
-const MAX_LEN: u64 = 64 * 1024;
+pub(crate) const MAX_LEN: u64 = 64 * 1024;
 
 impl Door {
     /// Waits for what a program will write to `file`.
@@ -33,7 +35,10 @@ impl Door {
         }
         if let Some(inotify) = &self.settings.inotify {
             let watch = inotify.watch(file.as_fd())?;
-            self.settings.files.insert(watch, Written { file, ns, path, program, last: Vec::new() });
+            let identity = file::identity(file.as_fd())?;
+            self.settings
+                .files
+                .insert(watch, Written { file, identity, ns, path, program, last: Vec::new() });
         }
         Ok(())
     }
@@ -46,7 +51,7 @@ impl Door {
             let content = content(&written.file);
             if !content.is_empty() && content != written.last {
                 written.last.clone_from(&content);
-                if !world.write_file(written.ns, &written.path, &content) {
+                if world.write_file(written.ns, &written.path, &content).is_err() {
                     let value = String::from_utf8_lossy(&content);
                     let detail = format!("{} = {}", written.path, value.trim());
                     self.report.add(written.program.clone(), "write", detail);

@@ -50,6 +50,8 @@ impl Monitors {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) file: OwnedFd,
+    /// How its descriptors are known: device and inode.
+    pub(crate) identity: (u64, u64),
     pub(crate) ns: NsId,
     pub(crate) path: String,
     pub(crate) program: String,

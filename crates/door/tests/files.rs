@@ -116,3 +116,47 @@ fn nothing_is_left_when_the_door_is_closed() {
     drop(lab);
     assert!(!shadows(base).contains(&name));
 }
+
+#[test]
+fn a_setting_refuses_an_invalid_value_by_the_write_itself() {
+    let text = shell(
+        "cd /proc/sys/net/ipv4; echo 77 > ip_default_ttl && cat ip_default_ttl
+         (echo none > ip_default_ttl) 2>&1; echo $?; cat ip_default_ttl; /bin/echo 300 2>&1 > ip_default_ttl; cat ip_default_ttl
+         sysctl -w net.ipv4.ip_default_ttl=1000 2>&1; sysctl -w net.ipv4.ip_default_ttl=78; sysctl -n net.ipv4.ip_default_ttl
+         echo 79 | tee ip_default_ttl; cat ip_default_ttl; exec 3> ip_default_ttl; echo 80 >&3; exec 3>&-; cat ip_default_ttl
+         echo; printf %070d 1 | sed s/0//g",
+    );
+    let expected = "\
+77
+bash: line 2: echo: write error: Invalid argument
+1
+77
+/bin/echo: write error: Invalid argument
+77
+sysctl: setting key \"net.ipv4.ip_default_ttl\": Invalid argument
+net.ipv4.ip_default_ttl = 78
+78
+79
+79
+80
+
+1";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_setting_written_through_its_own_descriptor_is_read_back() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import os, errno
+fd = os.open('/proc/sys/net/ipv4/ip_default_ttl', os.O_RDWR)
+print(os.read(fd, 10), os.pwrite(fd, b'', 0))
+for value in b'81', b'x', b'82':
+    try: print(os.write(fd, value), os.pread(fd, 10, 0))
+    except OSError as e: print(errno.errorcode[e.errno])
+print(open('/proc/sys/net/ipv4/ip_default_ttl').read())
+",
+    );
+    assert_eq!(text, "b'64\\n' 0\n2 b'81'\nEINVAL\n2 b'82'\n82\n\n");
+}

@@ -15,6 +15,8 @@ impl From<SockError> for Errno {
 
 /// The argument is invalid.
 pub const EINVAL: Errno = Errno(libc::EINVAL);
+/// No such file.
+pub const ENOENT: Errno = Errno(libc::ENOENT);
 /// The option does not exist.
 pub const ENOPROTOOPT: Errno = Errno(libc::ENOPROTOOPT);
 /// The address family is not one for this socket.

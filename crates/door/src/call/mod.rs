@@ -16,6 +16,7 @@ mod receive;
 mod send;
 mod socket;
 mod stat;
+mod write;
 
 use std::io;
 
@@ -59,6 +60,7 @@ impl Door {
                 self.call_attribute(world, call)
             }
             libc::SYS_chdir => Ok(self.call_chdir(call)),
+            libc::SYS_write => self.call_write(world, call),
             libc::SYS_uname => self.call_uname(world, call),
             libc::SYS_socket => self.call_socket(world, call),
             libc::SYS_bind => self.call_bind(world, call),

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::check;
@@ -89,6 +90,23 @@ pub(crate) fn utsname_bytes(host: &str) -> Vec<u8> {
         std::slice::from_raw_parts(std::ptr::from_ref(&name).cast::<u8>(), size_of::<libc::utsname>())
     };
     bytes.to_vec()
+}
+
+/// Device and inode: what all descriptors of a file share.
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes one stat.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: zeroed, then written; plain numbers in any case.
+    let stat = unsafe { stat.assume_init() };
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// The file says just this from now on.
+pub(crate) fn overwrite(file: &OwnedFd, content: &[u8]) -> io::Result<()> {
+    let file = std::fs::File::from(file.try_clone()?);
+    file.set_len(0)?;
+    file.write_all_at(content, 0)
 }
 
 /// Reads and writes on the open file do not block from now on.

@@ -170,6 +170,17 @@ pub(crate) fn answer_with_fd(
     add_fd(listener, &addfd(id, fd, ADDFD_FLAG_SEND, 0, close_on_exec)).map(i32::unsigned_abs)
 }
 
+/// The same under a number of our choice.
+pub(crate) fn answer_with_number(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    number: u32,
+    close_on_exec: bool,
+) -> io::Result<()> {
+    add_fd(listener, &addfd(id, fd, ADDFD_FLAG_SEND | ADDFD_FLAG_SETFD, number, close_on_exec)).map(drop)
+}
+
 /// Puts `fd` into the caller's table in place of `number`. The call goes on waiting.
 pub(crate) fn replace_fd(
     listener: BorrowedFd<'_>,

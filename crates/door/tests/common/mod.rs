@@ -13,6 +13,7 @@ use netspace_base::{Instant, NsId, Seed};
 use netspace_door::{Door, Launch, LaunchError, ProgramId, Session, World};
 use netspace_stack::sock::SockId;
 use netspace_stack::{Effect, Netns, NetnsConfig, Turn};
+use netspace_uapi::Errno;
 
 /// A host and its turn.
 pub(crate) struct Host {
@@ -40,8 +41,9 @@ impl World for Host {
         netspace_uapi::files::list(&self.ns, path)
     }
 
-    fn write_file(&mut self, _ns: NsId, path: &str, content: &[u8]) -> bool {
-        matches!(netspace_uapi::files::write(&mut self.ns, &mut self.turn, path, content), Some(Ok(())))
+    fn write_file(&mut self, _ns: NsId, path: &str, content: &[u8]) -> Result<(), Errno> {
+        let written = netspace_uapi::files::write(&mut self.ns, &mut self.turn, path, content);
+        written.unwrap_or(Err(netspace_uapi::errno::ENOENT))
     }
 
     fn hostname(&self, _ns: NsId) -> String {

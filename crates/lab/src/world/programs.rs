@@ -7,7 +7,7 @@ use netspace_base::{Instant, NsId};
 use netspace_door::{Door, Launch, LaunchError, ProgramId, Refused};
 use netspace_stack::sock::SockId;
 use netspace_stack::{Netns, Turn};
-use netspace_uapi::files;
+use netspace_uapi::{Errno, files};
 
 use super::World;
 use super::poller::Poller;
@@ -144,7 +144,7 @@ impl netspace_door::World for World {
         files::list(&self.hosts[ns.0 as usize].netns, path)
     }
 
-    fn write_file(&mut self, ns: NsId, path: &str, content: &[u8]) -> bool {
+    fn write_file(&mut self, ns: NsId, path: &str, content: &[u8]) -> Result<(), Errno> {
         self.write_view(ns, path, content)
     }
 

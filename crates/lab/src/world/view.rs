@@ -1,7 +1,7 @@
 //! What programs see in files, and what the lab asks of its hosts' sockets.
 
 use netspace_base::NsId;
-use netspace_uapi::files;
+use netspace_uapi::{Errno, errno, files};
 
 use crate::views;
 
@@ -28,10 +28,10 @@ impl World {
         files::read(&host.netns, self.now(), path)
     }
 
-    /// Writes a sysctl's file; false if there is none or it refuses the value.
-    pub(super) fn write_view(&mut self, ns: NsId, path: &str, content: &[u8]) -> bool {
+    /// Writes a sysctl's file, unless there is none or it refuses the value.
+    pub(super) fn write_view(&mut self, ns: NsId, path: &str, content: &[u8]) -> Result<(), Errno> {
         let (netns, turn) = self.lend(ns);
-        let written = files::write(netns, turn, path, content).is_some_and(|result| result.is_ok());
+        let written = files::write(netns, turn, path, content).unwrap_or(Err(errno::ENOENT));
         self.settle();
         written
     }
