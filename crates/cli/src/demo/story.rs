@@ -438,11 +438,22 @@ fn merged<'e>(events: &[&'e Event]) -> Vec<(&'e Event, Option<String>)> {
 }
 
 /// What happened at an event, in plain words.
-#[expect(clippy::too_many_lines, reason = "a table, a line for each kind of event")]
 fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
-    let device = names.device(event.ns, event.dev);
-    let headers = Headers::of(event);
-    match (event.point, &event.detail) {
+    socket_words(event, flow)
+        .or_else(|| ip_words(event, flow, names))
+        .or_else(|| link_words(event, names))
+        .unwrap_or_else(|| match &event.detail {
+            Detail::Drop(reason) => {
+                let info = reason.info();
+                format!("DROPPED ({}): {}", info.name, info.explanation)
+            }
+            _ => event.point.info().explanation.trim_end_matches('.').to_owned(),
+        })
+}
+
+/// At the program, its socket, and TCP.
+fn socket_words(event: &Event, flow: &Flow<'_>) -> Option<String> {
+    Some(match (event.point, &event.detail) {
         (Point::Syscall, Detail::Text(text)) => format!("system call {text}"),
         (Point::SocketSend, Detail::Bytes(n)) => {
             format!("{n} bytes, written by the program, enter the send buffer")
@@ -459,6 +470,25 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
             Some(segment) => format!("TCP reads it: {}", segment_text(segment, flow)),
             None => "TCP reads it".to_owned(),
         },
+        (Point::Deliver, _) => "route: it is for this host; the payload goes to TCP".to_owned(),
+        (Point::Demux, _) => match own_segment(event, flow) {
+            Some(segment) => {
+                format!("ports {} → {} tell the socket", segment.tcp.src_port, segment.tcp.dst_port)
+            }
+            None => "the ports tell the socket".to_owned(),
+        },
+        (Point::SocketQueue, _) => match own_segment(event, flow) {
+            Some(segment) => format!("{} bytes lie in the socket's receive queue", segment.payload),
+            None => "the payload lies in the socket's receive queue".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// At IP: routes and headers.
+fn ip_words(event: &Event, flow: &Flow<'_>, names: &Names) -> Option<String> {
+    let headers = Headers::of(event);
+    Some(match (event.point, &event.detail) {
         (Point::RouteOut, Detail::Route { via, dev }) => {
             let by = names.device(event.ns, *dev);
             match headers.ip {
@@ -475,6 +505,24 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
             Some(ip) => format!("IP header: {} > {}, time to live {}", ip.src, ip.dst, ip.ttl),
             None => "the IP header is written".to_owned(),
         },
+        (Point::IpReceive, _) => "the IP header is checked".to_owned(),
+        (Point::RouteIn, Detail::Route { via, .. }) => {
+            format!("route: it is for another host; the next hop is {via}")
+        }
+        (Point::RouteIn, _) if event.ns == flow.server => "route: it is for this host".to_owned(),
+        (Point::RouteIn, _) => "route: it is for another host".to_owned(),
+        (Point::Forward, Detail::Ttl(ttl)) => {
+            format!("forwards it: time to live {} → {ttl}", u16::from(*ttl) + 1)
+        }
+        _ => return None,
+    })
+}
+
+/// At neighbours, devices, links and switches.
+fn link_words(event: &Event, names: &Names) -> Option<String> {
+    let device = names.device(event.ns, event.dev);
+    let headers = Headers::of(event);
+    Some(match (event.point, &event.detail) {
         (Point::NeighQueue, _) => "waits: the next hop's Ethernet address is not known".to_owned(),
         (Point::NeighSend, Detail::Neighbour { addr, mac }) => {
             format!("Ethernet header: {addr} is at {}", netspace_wire::MacAddr(*mac))
@@ -496,32 +544,8 @@ fn words(event: &Event, flow: &Flow<'_>, names: &Names) -> String {
             None => format!("out by port {}", names.device(event.ns, *port)),
         },
         (Point::BridgeFlood, _) => "does not know where that is: out by every other port".to_owned(),
-        (Point::IpReceive, _) => "the IP header is checked".to_owned(),
-        (Point::RouteIn, Detail::Route { via, .. }) => {
-            format!("route: it is for another host; the next hop is {via}")
-        }
-        (Point::RouteIn, _) if event.ns == flow.server => "route: it is for this host".to_owned(),
-        (Point::RouteIn, _) => "route: it is for another host".to_owned(),
-        (Point::Forward, Detail::Ttl(ttl)) => {
-            format!("forwards it: time to live {} → {ttl}", u16::from(*ttl) + 1)
-        }
-        (Point::Deliver, _) => "route: it is for this host; the payload goes to TCP".to_owned(),
-        (Point::Demux, _) => match own_segment(event, flow) {
-            Some(segment) => {
-                format!("ports {} → {} tell the socket", segment.tcp.src_port, segment.tcp.dst_port)
-            }
-            None => "the ports tell the socket".to_owned(),
-        },
-        (Point::SocketQueue, _) => match own_segment(event, flow) {
-            Some(segment) => format!("{} bytes lie in the socket's receive queue", segment.payload),
-            None => "the payload lies in the socket's receive queue".to_owned(),
-        },
-        (Point::Drop, Detail::Drop(reason)) => {
-            let info = reason.info();
-            format!("DROPPED ({}): {}", info.name, info.explanation)
-        }
-        (point, _) => point.info().explanation.trim_end_matches('.').to_owned(),
-    }
+        _ => return None,
+    })
 }
 
 fn own_segment<'f>(event: &Event, flow: &'f Flow<'_>) -> Option<&'f Segment> {
