@@ -78,80 +78,106 @@ pub(crate) struct MulticastOut {
     pub(crate) loop6: bool,
 }
 
-/// The options of a socket. Fields are named after their options.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) reuse_addr: bool,
-    pub(crate) reuse_port: bool,
-    pub(crate) keepalive: bool,
-    pub(crate) broadcast: bool,
-    pub(crate) oob_inline: bool,
-    pub(crate) dont_route: bool,
-    pub(crate) linger: Option<Duration>,
-    pub(crate) rcvbuf: u32,
-    pub(crate) sndbuf: u32,
-    /// The buffer was set by the program: it does not grow by itself any more.
-    pub(crate) rcvbuf_locked: bool,
-    pub(crate) sndbuf_locked: bool,
-    pub(crate) rcv_lowat: u32,
-    pub(crate) bound_dev: Option<DevId>,
-    pub(crate) mark: u32,
-    pub(crate) priority: u32,
-    pub(crate) timestamp: bool,
-    pub(crate) timestamp_ns: bool,
-    pub(crate) rxq_ovfl: bool,
-    pub(crate) filter: Option<Program>,
-    pub(crate) filter_locked: bool,
-    /// Chooses a socket of the `SO_REUSEPORT` group; all of the group have the same.
-    pub(crate) reuseport_filter: Option<Program>,
-    pub(crate) busy_poll: u32,
-    pub(crate) max_pacing_rate: u64,
-    pub(crate) no_check: bool,
-    pub(crate) pass_sec: bool,
-    pub(crate) kept: Kept,
+impl MulticastOut {
+    /// To the link only, and back to members on this host.
+    const DEFAULT: Self =
+        Self { dev4: None, src4: None, ttl4: 1, loop4: true, dev6: None, hops6: 1, loop6: true };
+}
 
-    pub(crate) ttl: Option<u8>,
-    pub(crate) tos: u8,
-    pub(crate) pktinfo4: bool,
-    pub(crate) recv_ttl4: bool,
-    pub(crate) recv_tos4: bool,
-    pub(crate) recv_err4: bool,
-    pub(crate) recv_orig_dst: bool,
-    pub(crate) pmtu4: PmtuDiscover,
-    pub(crate) hdrincl4: bool,
-    pub(crate) multicast: MulticastOut,
-    pub(crate) multicast_all: bool,
-    pub(crate) freebind: bool,
-    pub(crate) transparent: bool,
-    pub(crate) bind_address_no_port: bool,
-    pub(crate) ip_options: Vec<u8>,
-    pub(crate) ret_opts: bool,
-    pub(crate) local_port_range: u32,
-    pub(crate) min_ttl: u8,
-    pub(crate) unicast_if4: Option<DevId>,
+/// A struct that says of each field what a new one has.
+macro_rules! with_defaults {
+    ($(#[$meta:meta])* pub(crate) struct $name:ident {
+        $($(#[$doc:meta])* pub(crate) $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[$meta])*
+        pub(crate) struct $name {
+            $($(#[$doc])* pub(crate) $field: $type,)*
+        }
 
-    pub(crate) v6only: bool,
-    pub(crate) hops6: Option<u8>,
-    pub(crate) pktinfo6: bool,
-    pub(crate) recv_hops6: bool,
-    pub(crate) old_pktinfo6: bool,
-    pub(crate) old_hops6: bool,
-    pub(crate) recv_tclass6: bool,
-    pub(crate) recv_err6: bool,
-    pub(crate) tclass6: u8,
-    pub(crate) pmtu6: PmtuDiscover,
-    pub(crate) mtu6: u32,
-    pub(crate) dont_frag6: bool,
-    pub(crate) checksum6: Option<u16>,
-    pub(crate) flowinfo_send: bool,
-    pub(crate) auto_flow_label: bool,
-    pub(crate) hdrincl6: bool,
-    pub(crate) addr_preferences: u32,
-    pub(crate) unicast_if6: Option<DevId>,
-    pub(crate) icmp_filter: u32,
-    pub(crate) icmp6_filter: [u32; 8],
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
 
-    pub(crate) memberships: Vec<Member>,
+with_defaults! {
+    /// The options of a socket, and what each is at first. Fields are named after their options.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Options {
+        pub(crate) reuse_addr: bool = false,
+        pub(crate) reuse_port: bool = false,
+        pub(crate) keepalive: bool = false,
+        pub(crate) broadcast: bool = false,
+        pub(crate) oob_inline: bool = false,
+        pub(crate) dont_route: bool = false,
+        pub(crate) linger: Option<Duration> = None,
+        pub(crate) rcvbuf: u32 = 0,
+        pub(crate) sndbuf: u32 = 0,
+        /// The buffer was set by the program: it does not grow by itself any more.
+        pub(crate) rcvbuf_locked: bool = false,
+        pub(crate) sndbuf_locked: bool = false,
+        pub(crate) rcv_lowat: u32 = 1,
+        pub(crate) bound_dev: Option<DevId> = None,
+        pub(crate) mark: u32 = 0,
+        pub(crate) priority: u32 = 0,
+        pub(crate) timestamp: bool = false,
+        pub(crate) timestamp_ns: bool = false,
+        pub(crate) rxq_ovfl: bool = false,
+        pub(crate) filter: Option<Program> = None,
+        pub(crate) filter_locked: bool = false,
+        /// Chooses a socket of the `SO_REUSEPORT` group; all of the group have the same.
+        pub(crate) reuseport_filter: Option<Program> = None,
+        pub(crate) busy_poll: u32 = 0,
+        pub(crate) max_pacing_rate: u64 = u64::MAX,
+        pub(crate) no_check: bool = false,
+        pub(crate) pass_sec: bool = false,
+        pub(crate) kept: Kept = Kept::default(),
+
+        pub(crate) ttl: Option<u8> = None,
+        pub(crate) tos: u8 = 0,
+        pub(crate) pktinfo4: bool = false,
+        pub(crate) recv_ttl4: bool = false,
+        pub(crate) recv_tos4: bool = false,
+        pub(crate) recv_err4: bool = false,
+        pub(crate) recv_orig_dst: bool = false,
+        pub(crate) pmtu4: PmtuDiscover = PmtuDiscover::Want,
+        pub(crate) hdrincl4: bool = false,
+        pub(crate) multicast: MulticastOut = MulticastOut::DEFAULT,
+        pub(crate) multicast_all: bool = true,
+        pub(crate) freebind: bool = false,
+        pub(crate) transparent: bool = false,
+        pub(crate) bind_address_no_port: bool = false,
+        pub(crate) ip_options: Vec<u8> = Vec::new(),
+        pub(crate) ret_opts: bool = false,
+        pub(crate) local_port_range: u32 = 0,
+        pub(crate) min_ttl: u8 = 0,
+        pub(crate) unicast_if4: Option<DevId> = None,
+
+        pub(crate) v6only: bool = false,
+        pub(crate) hops6: Option<u8> = None,
+        pub(crate) pktinfo6: bool = false,
+        pub(crate) recv_hops6: bool = false,
+        pub(crate) old_pktinfo6: bool = false,
+        pub(crate) old_hops6: bool = false,
+        pub(crate) recv_tclass6: bool = false,
+        pub(crate) recv_err6: bool = false,
+        pub(crate) tclass6: u8 = 0,
+        pub(crate) pmtu6: PmtuDiscover = PmtuDiscover::Want,
+        pub(crate) mtu6: u32 = 0,
+        pub(crate) dont_frag6: bool = false,
+        pub(crate) checksum6: Option<u16> = None,
+        pub(crate) flowinfo_send: bool = false,
+        pub(crate) auto_flow_label: bool = true,
+        pub(crate) hdrincl6: bool = false,
+        pub(crate) addr_preferences: u32 = 2,
+        pub(crate) unicast_if6: Option<DevId> = None,
+        pub(crate) icmp_filter: u32 = 0,
+        pub(crate) icmp6_filter: [u32; 8] = [0; 8],
+
+        pub(crate) memberships: Vec<Member> = Vec::new(),
+    }
 }
 
 /// A group that a socket has joined.
@@ -164,89 +190,14 @@ pub(crate) struct Member {
 }
 
 impl Options {
-    #[expect(clippy::too_many_lines, reason = "one line for each option")]
+    /// Those of a new socket; what sysctls say is told below, all else above.
     pub(crate) fn new(sysctls: &SockSysctls, ty: SockType) -> Self {
         let (rcvbuf, sndbuf) = match ty {
             SockType::Stream => (sysctls.tcp_rmem[1], sysctls.tcp_wmem[1]),
             _ => (sysctls.rmem_default, sysctls.wmem_default),
         };
-        let pmtu = if sysctls.no_pmtu_disc == 0 { PmtuDiscover::Want } else { PmtuDiscover::Dont };
-        Self {
-            reuse_addr: false,
-            reuse_port: false,
-            keepalive: false,
-            broadcast: false,
-            oob_inline: false,
-            dont_route: false,
-            linger: None,
-            rcvbuf,
-            sndbuf,
-            rcvbuf_locked: false,
-            sndbuf_locked: false,
-            rcv_lowat: 1,
-            bound_dev: None,
-            mark: 0,
-            priority: 0,
-            timestamp: false,
-            timestamp_ns: false,
-            rxq_ovfl: false,
-            filter: None,
-            filter_locked: false,
-            reuseport_filter: None,
-            busy_poll: 0,
-            max_pacing_rate: u64::MAX,
-            no_check: false,
-            pass_sec: false,
-            kept: Kept::default(),
-            ttl: None,
-            tos: 0,
-            pktinfo4: false,
-            recv_ttl4: false,
-            recv_tos4: false,
-            recv_err4: false,
-            recv_orig_dst: false,
-            pmtu4: pmtu,
-            hdrincl4: false,
-            multicast: MulticastOut {
-                dev4: None,
-                src4: None,
-                ttl4: 1,
-                loop4: true,
-                dev6: None,
-                hops6: 1,
-                loop6: true,
-            },
-            multicast_all: true,
-            freebind: false,
-            transparent: false,
-            bind_address_no_port: false,
-            ip_options: Vec::new(),
-            ret_opts: false,
-            local_port_range: 0,
-            min_ttl: 0,
-            unicast_if4: None,
-            v6only: sysctls.bindv6only != 0,
-            hops6: None,
-            pktinfo6: false,
-            recv_hops6: false,
-            old_pktinfo6: false,
-            old_hops6: false,
-            recv_tclass6: false,
-            recv_err6: false,
-            tclass6: 0,
-            pmtu6: PmtuDiscover::Want,
-            mtu6: 0,
-            dont_frag6: false,
-            checksum6: None,
-            flowinfo_send: false,
-            auto_flow_label: true,
-            hdrincl6: false,
-            addr_preferences: 2,
-            unicast_if6: None,
-            icmp_filter: 0,
-            icmp6_filter: [0; 8],
-            memberships: Vec::new(),
-        }
+        let pmtu4 = if sysctls.no_pmtu_disc == 0 { PmtuDiscover::Want } else { PmtuDiscover::Dont };
+        Self { rcvbuf, sndbuf, pmtu4, v6only: sysctls.bindv6only != 0, ..Self::default() }
     }
 }
 
