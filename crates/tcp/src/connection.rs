@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use bitflags::bitflags;
 use bytes::Bytes;
 use netspace_base::{Duration, Instant};
-use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
+use netspace_wire::tcp::{FastOpenCookie, SeqNum, TcpFlags, TcpOptions};
 
 use crate::cc::CongestionKind;
 use crate::config::{BufferSize, Config, EcnKind, Keepalive};
 use crate::ecn::EcnState;
 use crate::event::Events;
+use crate::fast_open::FastOpen;
 use crate::mib::{Mib, Mibs};
 use crate::receive::{Owed, Receiver};
 use crate::segment::Segment;
@@ -54,6 +55,10 @@ bitflags! {
         const QUICK_ACK = 1 << 9;
         /// The SYN was answered by timeout and sent again: the initial window is one segment (RFC 6298 §5.7).
         const SYN_RESENT = 1 << 10;
+        /// It was accepted by a Fast Open cookie.
+        const FAST_OPEN = 1 << 11;
+        /// Data went with a SYN and was accepted.
+        const SYN_DATA = 1 << 12;
     }
 }
 
@@ -111,6 +116,9 @@ pub struct Connection {
     pub(crate) urgent: Option<Box<Urgent>>,
     pub(crate) ecn: EcnState,
     pub(crate) mibs: Mibs,
+    pub(crate) fast_open: Option<Box<FastOpen>>,
+    /// The Fast Open cookie that our SYN-ACK tells.
+    pub(crate) cookie_offer: Option<Box<FastOpenCookie>>,
     pub(crate) counts: Counts,
 }
 
@@ -138,6 +146,7 @@ impl Connection {
         self.send.check_app_limited();
         self.end_send_pause(now);
         self.send.buffer.push(data);
+        self.end_deferral(now);
         self.send.more = flags.more;
         if flags.urgent {
             self.send.urgent_end = Some(self.send.buffer.end());

@@ -19,7 +19,8 @@ pub struct TcpInfo {
     pub probes: u8,
     /// RTO backoff.
     pub backoff: u8,
-    /// `TCPI_OPT_*` bits: 1 timestamps, 2 SACK, 4 window scaling, 8 ECN agreed on, 16 ECN-capable packets seen.
+    /// `TCPI_OPT_*` bits: 1 timestamps, 2 SACK, 4 window scaling, 8 ECN agreed on, 16 ECN-capable packets seen,
+    /// 32 data went with a SYN.
     pub options: u8,
     /// The peer's window scale.
     pub snd_wscale: u8,
@@ -148,7 +149,8 @@ impl Connection {
                 | (u8::from(send.sack) * 2)
                 | flag(Flags::SCALING, 4)
                 | (u8::from(self.ecn.kind != EcnKind::None) * 8)
-                | (u8::from(self.ecn.seen) * 16),
+                | (u8::from(self.ecn.seen) * 16)
+                | flag(Flags::SYN_DATA, 32),
             snd_wscale: send.scale,
             rcv_wscale: recv.scale,
             rto: send.rtt.rto(&self.config.rto_bounds()),

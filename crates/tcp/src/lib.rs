@@ -11,7 +11,7 @@
 //! | where | what |
 //! |---|---|
 //! | `connection`, `state`, `config` | the public face |
-//! | `open` | the handshake |
+//! | `open`, `fast_open` | the handshake, and data that goes with it |
 //! | `receive/` | RFC 9293 §3.10.7.4, a function for each step; reassembly; the advertised window; when to acknowledge |
 //! | `send/` | what may go; what is in flight; loss detection and recovery |
 //! | `cc/` | congestion control |
@@ -27,6 +27,7 @@ mod connection;
 mod ecn;
 mod error;
 mod event;
+mod fast_open;
 mod info;
 mod mib;
 mod open;
@@ -46,6 +47,7 @@ mod urgent;
 pub use cc::{BbrInfo, CongestionKind, ControllerInfo};
 pub use config::{BufferSize, Config, EcnKind, EcnPolicy, Keepalive};
 pub use connection::{Connection, SendFlags};
+pub use fast_open::{FastOpenAnswer, FastOpenAsk};
 pub use info::TcpInfo;
 pub use mib::Mib;
 pub use segment::Segment;

@@ -5,6 +5,8 @@
 #[allow(missing_docs, reason = "the names are those of /proc/net/netstat")]
 pub enum Mib {
     DeliveredCe,
+    FastOpenActive,
+    FastOpenActiveFail,
 }
 
 /// Counts that the owner has not taken yet. Empty, it holds no memory of its own.

@@ -18,7 +18,7 @@ use crate::state::{Event, State, TcpError};
 use crate::timer::Timers;
 
 /// The segment size of a peer that tells none (RFC 9293 §3.7.1, MUST-15).
-const MSS_DEFAULT: u16 = 536;
+pub(crate) const MSS_DEFAULT: u16 = 536;
 
 impl Connection {
     /// Opens a connection (RFC 9293 §3.10.1): a SYN with the initial number `iss` is ready to be sent. `path_mss` is
@@ -73,6 +73,8 @@ impl Connection {
             urgent: None,
             ecn: EcnState::default(),
             mibs: Mibs::default(),
+            fast_open: None,
+            cookie_offer: None,
             counts: Counts::default(),
             config,
         }
@@ -132,11 +134,13 @@ impl Connection {
         };
         if answers {
             syn.flags |= TcpFlags::ACK | self.ecn.syn_ack_flags(self.retries);
+            syn.options.fast_open = self.cookie_offer.as_deref().cloned();
             syn.options.acc_ecn = self.ecn.syn_ack_option(&self.config, self.retries);
             syn.ack = seq::wire(self.recv.nxt);
             self.recv.on_ack_sent();
         } else {
             syn.flags |= EcnState::syn_flags(&self.config, self.retries);
+            self.add_syn_data(now, &mut syn);
         }
         syn
     }
@@ -184,6 +188,7 @@ impl Connection {
         }
         self.ecn.on_syn_ack(EcnState::syn_flags(&self.config, self.retries), &segment);
         self.establish(now, ack, &segment);
+        self.settle_syn_data(now, ack, &segment);
         self.recv.owed = Owed::Now;
         if !segment.payload.is_empty() || flags.contains(TcpFlags::FIN) {
             // Data or FIN with the SYN-ACK: from the number after the SYN on.
@@ -223,6 +228,8 @@ impl Connection {
         self.events.push(Event::Connected);
         self.events.push(Event::Writable);
         self.arm_keepalive(now);
+        // A child opened early may have sent before.
+        self.arm_resend(now);
     }
 
     /// How old the echoed timestamp is.

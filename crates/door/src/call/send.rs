@@ -181,6 +181,7 @@ impl Door {
             control,
             more: outgoing.flags & libc::MSG_MORE != 0,
             oob: false,
+            fast_open: false,
             dont_route: outgoing.flags & libc::MSG_DONTROUTE != 0,
             confirm: outgoing.flags & libc::MSG_CONFIRM != 0,
         };

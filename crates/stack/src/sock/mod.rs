@@ -12,6 +12,7 @@
 //! | `socket`, `queue`, `table`, `names`, `bind` | what all sockets have; memory; who has which name |
 //! | `udp`, `ping`, `raw`, `tcp` | the protocols |
 //! | `out`, `flow`, `net`, `error`, `multicast`, `reuseport`, `bpf`, `sysctl` | what the protocols share |
+//! | `fast_open_key` | the keys of TCP Fast Open cookies, for sysctl, option and protocol |
 //!
 //! Inputs: calls, packets and ICMP errors from `l4`, timers. Outputs: packets to the network layer, `Effect::Wake`.
 //! Nothing here knows devices, neighbours or links.
@@ -20,6 +21,7 @@ mod api;
 pub(crate) mod bind;
 pub mod bpf;
 pub(crate) mod error;
+mod fast_open_key;
 mod flow;
 mod kept;
 mod multicast;
@@ -39,6 +41,7 @@ pub(crate) mod tcp;
 mod types;
 pub(crate) mod udp;
 
+pub use fast_open_key::FastOpenKeys;
 pub use netspace_tcp::{BbrInfo, ControllerInfo};
 pub use show::{SockInfo, SockStat, SockTimerInfo};
 pub use socket::Owner;

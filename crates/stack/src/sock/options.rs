@@ -6,6 +6,7 @@ use netspace_wire::{protocol, udplite};
 use netspace_tcp::CongestionKind;
 
 use super::bpf::Program;
+use super::fast_open_key::FastOpenKeys;
 use super::out::priority_of;
 use super::socket::{Kind, Options, Socket};
 use super::tcp::{self, OptionsTcp};
@@ -348,6 +349,10 @@ fn set_tcp(opts: &mut OptionsTcp, option: SockOpt) -> Result<(), SockError> {
         SockOpt::TcpNotSentLowat(bytes) => opts.notsent_lowat = bytes,
         SockOpt::TcpFastOpen(length) => opts.fastopen = length,
         SockOpt::TcpFastOpenConnect(on) => opts.fastopen_connect = on,
+        SockOpt::TcpFastOpenNoCookie(on) => opts.fastopen_no_cookie = on,
+        SockOpt::TcpFastOpenKey(bytes) => {
+            opts.fastopen_keys = Some(FastOpenKeys::from_bytes(&bytes).ok_or(SockError::Invalid)?);
+        }
         _ => return Err(SockError::NoSuchOption),
     }
     Ok(())
@@ -564,6 +569,10 @@ fn get_tcp(ns: &Netns, t: &Turn, socket: &Socket, name: OptName) -> Option<SockO
         OptName::TcpFastOpen => SockOpt::TcpFastOpen(opts.fastopen),
         OptName::TcpFastOpenConnect => SockOpt::TcpFastOpenConnect(opts.fastopen_connect),
         OptName::TcpCcInfo => SockOpt::TcpCcInfo(tcp::controller_info(socket)),
+        OptName::TcpFastOpenNoCookie => SockOpt::TcpFastOpenNoCookie(opts.fastopen_no_cookie),
+        OptName::TcpFastOpenKey => {
+            SockOpt::TcpFastOpenKey(opts.fastopen_keys.map(FastOpenKeys::to_bytes).unwrap_or_default())
+        }
         OptName::TcpInfo => SockOpt::TcpInfo(Box::new(tcp::info(socket, t.now))),
         _ => return None,
     })

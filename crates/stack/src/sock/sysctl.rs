@@ -5,6 +5,7 @@
 use netspace_tcp::CongestionKind;
 
 use super::SockError;
+use super::fast_open_key::FastOpenKeys;
 
 /// A sysctl's value: how it is read from text and printed.
 trait Value: Sized {
@@ -57,6 +58,20 @@ impl Value for CongestionKind {
 fn congestion_names(wanted: impl Fn(CongestionKind) -> bool) -> String {
     let kinds = CongestionKind::ALL.iter().filter(|&&kind| wanted(kind));
     kinds.map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
+}
+
+/// The keys of Fast Open cookies; none until they are set.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FastOpenKey(pub Option<FastOpenKeys>);
+
+impl Value for FastOpenKey {
+    fn read(text: &str, _min: i64, _max: i64) -> Option<Self> {
+        FastOpenKeys::parse(text).map(|keys| Self(Some(keys)))
+    }
+
+    fn print(&self) -> String {
+        self.0.map_or("00000000-00000000-00000000-00000000".to_owned(), |keys| keys.print())
+    }
 }
 
 /// Ports that are never chosen by themselves (`ip_local_reserved_ports`): inclusive ranges.
@@ -193,7 +208,9 @@ sysctls! {
     tcp_base_mss: u32 = 1024, "ipv4.tcp_base_mss", 48..=65535, "MSS at which probing starts.";
     tcp_min_snd_mss: u32 = 48, "ipv4.tcp_min_snd_mss", 48..=65535, "Least MSS ever used.";
     tcp_notsent_lowat: u32 = 4_294_967_295, "ipv4.tcp_notsent_lowat", 0..=4_294_967_295, "Unsent bytes above which a socket is not writable.";
-    tcp_fastopen: u32 = 1, "ipv4.tcp_fastopen", 0..=2_147_483_647, "TCP Fast Open (RFC 7413): bit 0 client, bit 1 server.";
+    tcp_fastopen: u32 = 1, "ipv4.tcp_fastopen", 0..=2_147_483_647, "TCP Fast Open (RFC 7413): 1 client, 2 server, 4 client without cookie, 0x200 server without cookie, 0x400 every listener.";
+    tcp_fastopen_key: FastOpenKey = FastOpenKey(None), "ipv4.tcp_fastopen_key", 0..=0, "Keys of Fast Open cookies; none: drawn at random.";
+    tcp_fastopen_blackhole_timeout_sec: u32 = 0, "ipv4.tcp_fastopen_blackhole_timeout_sec", 0..=2_147_483_647, "Seconds without Fast Open after it seemed to be swallowed; 0 = it is never given up.";
     tcp_no_metrics_save: u32 = 0, "ipv4.tcp_no_metrics_save", 0..=1, "Kept; metrics are not saved between connections here.";
     tcp_fwmark_accept: u32 = 0, "ipv4.tcp_fwmark_accept", 0..=1, "Whether accepted sockets take the SYN's mark.";
     tcp_stdurg: u32 = 0, "ipv4.tcp_stdurg", 0..=1, "The urgent pointer's meaning: 1 = RFC 1122's.";

@@ -40,11 +40,14 @@ impl Sockets {
     pub fn new(seed: Seed, ns: NsId) -> Self {
         let mut rng = seed.stream("sock", u64::from(ns.0));
         let state = &FixedState::with_seed(rng.u64());
+        // A stream of its own, so that other draws stay what they were.
+        let mut keys = seed.stream("fast-open", u64::from(ns.0));
+        let fast_open_key = [keys.u64(), keys.u64()];
         Self {
             table: SlotMap::with_key(),
             sysctls: SockSysctls::default(),
             udp: UdpTables { udp: UdpTable::new(state), lite: UdpTable::new(state) },
-            tcp: TcpTables::new(state),
+            tcp: TcpTables::new(state, fast_open_key),
             ping: Map::with_hasher(state.clone()),
             raw: Map::with_hasher(state.clone()),
             secret: Secret::new(&mut rng),

@@ -87,6 +87,8 @@ pub struct Message {
     pub more: bool,
     /// `MSG_OOB`: the last byte is urgent (TCP).
     pub oob: bool,
+    /// `MSG_FASTOPEN`: connect to `to` with this data on the SYN (TCP).
+    pub fast_open: bool,
     /// `MSG_DONTROUTE`.
     pub dont_route: bool,
     /// `MSG_CONFIRM`: the neighbour is known to be alive.
@@ -501,6 +503,8 @@ options! {
     TcpNotSentLowat(u32), "`TCP_NOTSENT_LOWAT`, bytes";
     TcpFastOpen(u32), "`TCP_FASTOPEN`: queue length";
     TcpFastOpenConnect(bool), "`TCP_FASTOPEN_CONNECT`";
+    TcpFastOpenNoCookie(bool), "`TCP_FASTOPEN_NO_COOKIE`";
+    TcpFastOpenKey(Vec<u8>), "`TCP_FASTOPEN_KEY`: 16 bytes, or 32 with a backup key";
     TcpInfo(Box<TcpInfo>), "`TCP_INFO` (read only)";
     // IPPROTO_UDP
     UdpCork(bool), "`UDP_CORK`";

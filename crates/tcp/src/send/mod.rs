@@ -259,6 +259,21 @@ impl Sender {
         self.repair_without_reduction();
     }
 
+    /// The first `len` bytes of the buffer go with the SYN.
+    pub(crate) fn sent_with_syn(&mut self, now: Instant, len: u32) {
+        let (start, end) = (self.buffer.start(), self.buffer.start() + u64::from(len));
+        let order = self.next_order();
+        let stamp = self.stamp(now, len);
+        self.board.push(Record { start, end, sent_at: now, order, stamp, marks: Mark::empty() });
+        self.nxt = end;
+    }
+
+    /// All that is in flight goes again at once, and not because of congestion.
+    pub(crate) fn resend_rest(&mut self) {
+        self.board.mark_lost(|_| false, |_| true);
+        self.repair_without_reduction();
+    }
+
     /// FIN was sent.
     pub(crate) fn fin_sent(&self) -> bool {
         self.fin_queued && self.nxt > self.buffer.end()

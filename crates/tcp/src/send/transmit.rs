@@ -102,7 +102,8 @@ impl Connection {
                 return Some(self.build_syn(now));
             }
             State::SynSent => return None,
-            State::SynReceived | State::TimeWait => {}
+            State::TimeWait => {}
+            State::SynReceived if !self.is_early() => {}
             _ => {
                 if let Some(range) = self.next_again(now).or_else(|| self.next_new(now)) {
                     return Some(self.build_data(now, range));

@@ -98,6 +98,8 @@ pub enum Codec {
     Bytes40,
     /// Text (`TCP_CONGESTION`).
     Name,
+    /// 16 or 32 bytes (`TCP_FASTOPEN_KEY`).
+    FastOpenKey,
     /// The offset of a checksum, or -1 (`IPV6_CHECKSUM`).
     Checksum,
     /// `struct icmp_filter`.
@@ -340,6 +342,8 @@ static ROWS: &[Row] = rows! {
     SOL_TCP 25 TCP_NOTSENT_LOWAT ReadWrite stack!(TcpNotSentLowat, Codec::Int, MIN, MAX);
     SOL_TCP 26 TCP_CC_INFO Read stack!(TcpCcInfo, TcpCcInfo);
     SOL_TCP 30 TCP_FASTOPEN_CONNECT ReadWrite stack!(TcpFastOpenConnect, Codec::Bool);
+    SOL_TCP 33 TCP_FASTOPEN_KEY ReadWrite stack!(TcpFastOpenKey, FastOpenKey);
+    SOL_TCP 34 TCP_FASTOPEN_NO_COOKIE ReadWrite stack!(TcpFastOpenNoCookie, Codec::Bool);
 
     SOL_UDP 1 UDP_CORK ReadWrite bool!(UdpCork);
     SOL_UDP 10 UDPLITE_SEND_CSCOV ReadWrite stack!(UdpLiteSendCoverage, Codec::Coverage);

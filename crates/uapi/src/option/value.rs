@@ -92,6 +92,7 @@ pub(super) fn read(codec: Codec, level: i32, bytes: &[u8], devices: &dyn Devices
         Codec::Unit(make) => value().map(|_| make())?,
         Codec::Bytes40 => SockOpt::IpOptions(ip_options(bytes)?),
         Codec::Name => SockOpt::TcpCongestion(congestion(bytes)?),
+        Codec::FastOpenKey => SockOpt::TcpFastOpenKey(bytes.to_vec()),
         Codec::Checksum => SockOpt::V6Checksum(checksum(value()?)?),
         Codec::IcmpFilter => SockOpt::IcmpFilter(icmp_filter(bytes)),
         Codec::Icmp6Filter => SockOpt::Icmp6Filter(icmp6_filter(bytes)),
@@ -250,6 +251,7 @@ pub(super) fn write(
             out
         }
         (_, SockOpt::IpOptions(options)) => options.clone(),
+        (_, SockOpt::TcpFastOpenKey(key)) => key.clone(),
         (_, SockOpt::Icmp6Filter(filter)) => filter.iter().flat_map(|word| word.to_ne_bytes()).collect(),
         (_, SockOpt::IcmpFilter(filter)) => filter.to_ne_bytes().to_vec(),
         (_, SockOpt::TcpInfo(info)) => tcp_info::emit(info),
@@ -319,6 +321,7 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::IpUnicastIf(d) | O::V6UnicastIf(d) => (dev(d) as u32).to_be() as i32,
         O::V6Freebind(on) | O::V6Transparent(on) | O::TcpNoDelay(on) | O::TcpCork(on) => on_off(*on),
         O::TcpQuickAck(on) | O::TcpFastOpenConnect(on) | O::UdpCork(on) | O::UdpGro(on) => on_off(*on),
+        O::TcpFastOpenNoCookie(on) => on_off(*on),
         O::RcvBuf(n) | O::SndBuf(n) | O::RcvBufForce(n) | O::SndBufForce(n) | O::RcvLowat(n) => *n as i32,
         O::Mark(n) | O::Priority(n) | O::BusyPoll(n) | O::IpMtu(n) | O::IpLocalPortRange(n) => *n as i32,
         O::V6Mtu(n) | O::V6AddrPreferences(n) | O::TcpKeepIdle(n) | O::TcpKeepIntvl(n) => *n as i32,
@@ -344,7 +347,7 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
             return None;
         }
         O::V6AddMembership(_) | O::V6DropMembership(_) | O::IcmpFilter(_) | O::Icmp6Filter(_) => return None,
-        O::TcpCongestion(_) | O::TcpInfo(_) | O::TcpCcInfo(_) => return None,
+        O::TcpCongestion(_) | O::TcpInfo(_) | O::TcpCcInfo(_) | O::TcpFastOpenKey(_) => return None,
     })
 }
 

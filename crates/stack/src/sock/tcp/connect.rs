@@ -2,21 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use netspace_base::DevId;
-use netspace_tcp::Connection;
+use netspace_tcp::{Connection, FastOpenAsk};
 
 use super::gone::forget_connection;
 use super::initial::{initial_sequence, timestamp_offset};
 use super::packet::path_mss;
 use super::tables::Entry;
-use super::{TcpState, config, pump, sock_error, time_wait};
+use super::{TcpSock, TcpState, config, fast_open, pump, sock_error, time_wait};
 use crate::snmp::Counter;
 use crate::sock::socket::{Socket, scope_dev};
 use crate::sock::table::{Sockets, Tuple};
 use crate::sock::{Connect, Family, SockError, SockId, bind, out};
 use crate::{Netns, RouteKind, RouteQuery, Turn};
 
-/// connect(2).
+/// connect(2). With `TCP_FASTOPEN_CONNECT` and a cookie it succeeds at once: the SYN waits for the first data.
 pub(crate) fn connect(
     ns: &mut Netns,
     t: &mut Turn,
@@ -26,6 +27,47 @@ pub(crate) fn connect(
     if let Some(result) = already(ns, id)? {
         return result;
     }
+    let (tuple, mss) = prepare(ns, t, id, addr)?;
+    let wants = ns.sockets.get(id)?.tcp().is_some_and(|tcp| tcp.opts.fastopen_connect);
+    let ask = if wants { fast_open::ask(ns, t.now, id, &tuple) } else { None };
+    let Some(mut ask) = ask else {
+        open(ns, t, id, tuple, mss, None);
+        pump(ns, t, id);
+        return Ok(Connect::InProgress);
+    };
+    ask.deferred = ask.no_cookie || !ask.cookie.is_empty();
+    let deferred = ask.deferred;
+    open(ns, t, id, tuple, mss, Some(ask));
+    pump(ns, t, id);
+    Ok(if deferred { Connect::Done } else { Connect::InProgress })
+}
+
+/// sendmsg(2) with `MSG_FASTOPEN`: connects, with what fits of the data on the SYN if a cookie is known. How many bytes
+/// that were; [`SockError::InProgress`] if none could go and a cookie was asked for.
+pub(crate) fn connect_with_data(
+    ns: &mut Netns,
+    t: &mut Turn,
+    id: SockId,
+    addr: SocketAddr,
+    mut data: Bytes,
+) -> Result<usize, SockError> {
+    fast_open::client_allowed(&ns.sockets.sysctls)?;
+    if let Some(result) = already(ns, id)? {
+        return result.and(Err(SockError::IsConnected));
+    }
+    let (tuple, mss) = prepare(ns, t, id, addr)?;
+    let ask = fast_open::ask(ns, t.now, id, &tuple);
+    open(ns, t, id, tuple, mss, ask);
+    let tcp = ns.sockets.get_mut(id)?.tcp_mut();
+    let Some(connection) = tcp.and_then(TcpSock::connection_mut) else { return Err(SockError::InProgress) };
+    data.truncate(connection.syn_data_room());
+    let taken = connection.send(t.now, data);
+    pump(ns, t, id);
+    if taken == 0 { Err(SockError::InProgress) } else { Ok(taken) }
+}
+
+/// Finds the way and settles the names; the connection's tuple and the segment size of its path.
+fn prepare(ns: &mut Netns, t: &mut Turn, id: SockId, addr: SocketAddr) -> Result<(Tuple, u16), SockError> {
     let socket = ns.sockets.get(id)?;
     if socket.family == Family::Inet6 && addr.is_ipv4() {
         return Err(SockError::AddressFamily);
@@ -54,8 +96,7 @@ pub(crate) fn connect(
     let socket = &mut ns.sockets.table[id];
     socket.route = Some(route);
     socket.opts.bound_dev = dev;
-    open(ns, t, id, tuple, path_mss(&route, tuple.remote));
-    Ok(Connect::InProgress)
+    Ok((tuple, path_mss(&route, tuple.remote)))
 }
 
 /// What connect(2) says to a socket that is not new: as Linux, success or failure of an attempt under way is told once.
@@ -170,8 +211,8 @@ fn is_free(sockets: &Sockets, port: u16) -> bool {
     !sockets.sysctls.reserved_ports.contains(port) && sockets.tcp.may_share(port)
 }
 
-/// Starts the handshake.
-fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16) {
+/// Makes the connection; its SYN goes with the next [`pump`].
+fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16, ask: Option<FastOpenAsk>) {
     let sockets = &mut ns.sockets;
     let config =
         config::config(&sockets.table[id], &sockets.sysctls, timestamp_offset(&sockets.secret, &tuple));
@@ -182,7 +223,10 @@ fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16) {
     let Some(tcp) = socket.tcp_mut() else { return };
     tcp.path_mss = mss;
     tcp.connecting = true;
-    tcp.state = TcpState::Connection(Box::new(Connection::connect(config, t.now, iss, mss)));
+    let connection = match ask {
+        Some(ask) => Connection::connect_fast(config, t.now, iss, mss, ask),
+        None => Connection::connect(config, t.now, iss, mss),
+    };
+    tcp.state = TcpState::Connection(Box::new(connection));
     ns.snmp.inc(Counter::TcpActiveOpens);
-    pump(ns, t, id);
 }

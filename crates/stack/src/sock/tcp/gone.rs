@@ -1,6 +1,6 @@
 //! What a connection had is given back: its names, its port, its timer, in the end the socket.
 
-use super::TcpState;
+use super::{TcpState, fast_open};
 use crate::Netns;
 use crate::sock::{SockId, unspecified};
 
@@ -25,6 +25,7 @@ pub(super) fn release_names(ns: &mut Netns, id: SockId) {
 
 /// Removes a socket that has no names any more.
 pub(super) fn remove(ns: &mut Netns, id: SockId) {
+    fast_open::settled(ns, id);
     release_names(ns, id);
     ns.sockets.table.remove(id);
 }

@@ -12,14 +12,16 @@ use netspace_base::DropReason;
 use netspace_tcp::{Connection, Segment};
 use netspace_wire::tcp::{SeqNum, TcpFlags};
 
+use super::accept_queue::make_ready;
 use super::answer::reset;
 use super::connection::into_connection;
+use super::fast_open::Admission;
 use super::gone::remove;
 use super::initial::{initial_sequence, timestamp_offset};
 use super::packet::path_mss;
 use super::tables::Entry;
 use super::wake::tell;
-use super::{Listener, TcpSock, TcpState, config, cookie, pump};
+use super::{Listener, TcpSock, TcpState, config, cookie, fast_open, pump};
 use crate::l4::Arrival;
 use crate::snmp::Counter;
 use crate::sock::socket::{Kind, Options, Socket};
@@ -50,7 +52,7 @@ pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> 
         Some(port) if bind::conflicts(&ns.sockets, id, port, false) => return Err(SockError::AddressInUse),
         Some(_) => {}
     }
-    let half_open = ns.sockets.tcp.new_set();
+    let (half_open, early) = (ns.sockets.tcp.new_set(), ns.sockets.tcp.new_set());
     let socket = ns.sockets.get_mut(id)?;
     (socket.shut_read, socket.shut_write, socket.remote) = (false, false, None);
     let (addr, port) = (socket.local, socket.local_port);
@@ -58,6 +60,7 @@ pub(crate) fn listen(ns: &mut Netns, t: &mut Turn, id: SockId, backlog: i32) -> 
         tcp.state = TcpState::Listen(Box::new(Listener {
             backlog,
             half_open,
+            early,
             ready: VecDeque::new(),
             overflowed_at: None,
         }));
@@ -151,10 +154,35 @@ fn receive_syn(
     let offset = timestamp_offset(&sockets.secret, &tuple);
     let settings = config::config(&sockets.table[id], &sockets.sysctls, offset);
     let iss = floor.unwrap_or_else(|| initial_sequence(&sockets.secret, &tuple, t.now));
-    let connection = Connection::accept(settings, t.now, iss, &segment, mss);
-    let child = insert_child(ns, id, tuple, route, mss, connection);
-    pump(ns, t, child);
+    match fast_open::admit(ns, id, &tuple, &segment) {
+        Admission::Handshake(cookie) => {
+            let mut connection = Connection::accept(settings, t.now, iss, &segment, mss);
+            cookie.into_iter().for_each(|cookie| connection.offer_cookie(cookie));
+            let child = insert_child(ns, id, tuple, route, mss, connection);
+            pump(ns, t, child);
+        }
+        Admission::Early(cookie) => {
+            let mut connection = Connection::accept_fast(settings, t.now, iss, &segment, mss);
+            cookie.into_iter().for_each(|cookie| connection.offer_cookie(cookie));
+            let child = insert_child(ns, id, tuple, route, mss, connection);
+            begin_early(ns, t, id, child);
+        }
+    }
     Ok(())
+}
+
+/// A child whose SYN brought a good cookie waits to be accepted at once (RFC 7413 §4.2.2).
+fn begin_early(ns: &mut Netns, t: &mut Turn, listener: SockId, child: SockId) {
+    if let Some(listener) =
+        ns.sockets.table.get_mut(listener).and_then(Socket::tcp_mut).and_then(TcpSock::listener_mut)
+    {
+        listener.early.insert(child);
+    }
+    if let Some(tcp) = ns.sockets.table.get_mut(child).and_then(Socket::tcp_mut) {
+        tcp.early_of = Some(listener);
+    }
+    make_ready(ns, t, child);
+    pump(ns, t, child);
 }
 
 /// Whether the accept queue holds more than the backlog.
@@ -243,6 +271,7 @@ pub(super) fn refuses(ns: &mut Netns, t: &mut Turn, child: SockId, segment: &Seg
     let parent = socket.tcp()?.parent?;
     let connection = socket.tcp_mut()?.connection_mut()?;
     let completes = connection.state() == netspace_tcp::State::SynReceived
+        && !connection.is_early()
         && segment.flags.contains(TcpFlags::ACK)
         && !segment.flags.intersects(TcpFlags::RST | TcpFlags::SYN);
     if !completes {

@@ -14,6 +14,8 @@ mod config;
 mod connect;
 mod connection;
 mod cookie;
+mod fast_open;
+mod fast_open_table;
 mod gone;
 mod info;
 mod initial;
@@ -102,7 +104,11 @@ pub(crate) fn readiness(socket: &Socket) -> Readiness {
 fn connection_readiness(socket: &Socket, connection: &Connection) -> Readiness {
     let state = connection.state();
     let mut ready = Readiness::empty();
-    if state.is_opening() {
+    if connection.is_deferred() {
+        // connect(2) has succeeded, as far as the program knows; the SYN waits for its first data.
+        return Readiness::OUT;
+    }
+    if state.is_opening() && !connection.is_early() {
         return ready;
     }
     let closed = matches!(state, State::Closed | State::TimeWait);

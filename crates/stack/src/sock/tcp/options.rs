@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use netspace_tcp::{CongestionKind, Keepalive};
 
+use crate::sock::FastOpenKeys;
 use crate::sock::sysctl::SockSysctls;
 
 /// The options; none = as the sysctl says.
@@ -26,6 +27,8 @@ pub(crate) struct OptionsTcp {
     pub(crate) notsent_lowat: u32,
     pub(crate) fastopen: u32,
     pub(crate) fastopen_connect: bool,
+    pub(crate) fastopen_no_cookie: bool,
+    pub(crate) fastopen_keys: Option<FastOpenKeys>,
 }
 
 impl OptionsTcp {
@@ -47,6 +50,8 @@ impl OptionsTcp {
             notsent_lowat: 0,
             fastopen: 0,
             fastopen_connect: false,
+            fastopen_no_cookie: false,
+            fastopen_keys: None,
         }
     }
 

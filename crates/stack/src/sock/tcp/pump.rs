@@ -10,7 +10,7 @@ use netspace_wire::tcp::TcpFlags;
 use super::gone::{release_names, remove};
 use super::packet::{packet, path_mss};
 use super::wake::tell;
-use super::{TcpState, accept_queue, sock_error, time_wait};
+use super::{TcpState, accept_queue, fast_open, sock_error, time_wait};
 use crate::l4::SockTimer;
 use crate::route::SendInfo;
 use crate::snmp::Counter;
@@ -49,6 +49,8 @@ fn count(ns: &mut Netns, id: SockId) {
 const fn counter(mib: Mib) -> Counter {
     match mib {
         Mib::DeliveredCe => Counter::TcpExtTcpDeliveredCe,
+        Mib::FastOpenActive => Counter::TcpExtTcpFastOpenActive,
+        Mib::FastOpenActiveFail => Counter::TcpExtTcpFastOpenActiveFail,
     }
 }
 
@@ -169,7 +171,10 @@ fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
         any = true;
         match event {
             Event::StateChanged(from, to) => state_changed(ns, t, id, from, to),
-            Event::Connected => accept_queue::child_connected(ns, t, id),
+            Event::Connected => {
+                fast_open::learn(ns, t.now, id);
+                accept_queue::child_connected(ns, t, id);
+            }
             // Readable again although it was readable before: level-triggered readiness does not show that.
             Event::Readable | Event::Urgent => {
                 accept_queue::make_ready(ns, t, id);
@@ -183,6 +188,9 @@ fn events(ns: &mut Netns, t: &mut Turn, id: SockId) -> bool {
 
 fn state_changed(ns: &mut Netns, t: &mut Turn, id: SockId, from: State, to: State) {
     t.trace.socket(t.now, ns.id, Point::TcpState, || Detail::State { from: from.name(), to: to.name() });
+    if from == State::SynReceived {
+        fast_open::settled(ns, id);
+    }
     match (from, to) {
         (State::SynSent | State::SynReceived, State::Closed) => ns.snmp.inc(Counter::TcpAttemptFails),
         (State::Established | State::CloseWait, State::Closed) => ns.snmp.inc(Counter::TcpEstabResets),
@@ -231,6 +239,7 @@ pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, id: SockId) {
     let Some(connection) = tcp.connection_mut() else { return };
     if connection.next_timeout().is_some_and(|at| at <= t.now) {
         connection.on_timeout(t.now);
+        fast_open::suspect_black_hole(ns, t.now, id);
         pump(ns, t, id);
     } else {
         arm(ns, id);

@@ -22,6 +22,8 @@ pub(crate) struct TcpSock {
     pub(crate) timer: Option<(TimerId, Instant)>,
     /// The listener to which a child belongs that no program has accepted yet.
     pub(crate) parent: Option<SockId>,
+    /// The listener that opened it early (Fast Open), until its handshake is done.
+    pub(crate) early_of: Option<SockId>,
     /// connect(2) was called and its end has not been told.
     pub(crate) connecting: bool,
     /// The MSS of the path, as last told to the connection.
@@ -54,6 +56,8 @@ pub(crate) struct Listener {
     pub(crate) backlog: usize,
     /// Children whose handshake is under way: the SYN queue.
     pub(crate) half_open: Set<SockId>,
+    /// Children opened early (Fast Open) whose handshake is not done.
+    pub(crate) early: Set<SockId>,
     /// Children that wait for accept(2), oldest first.
     pub(crate) ready: VecDeque<SockId>,
     /// When the SYN queue was last full and a cookie was sent.
@@ -69,6 +73,7 @@ impl TcpSock {
             bucket: None,
             timer: None,
             parent: None,
+            early_of: None,
             connecting: false,
             path_mss: 0,
             resent: 0,

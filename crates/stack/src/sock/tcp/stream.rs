@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 use netspace_base::{Detail, Point};
-use netspace_tcp::{SendFlags, State};
+use netspace_tcp::{Connection, SendFlags, State};
 
-use super::{TcpState, pump};
+use super::{TcpState, connect, pump};
 use crate::sock::socket::Socket;
 use crate::sock::{Message, Received, RecvControl, RecvFlags, SockError, SockId};
 use crate::{Netns, Turn};
 
 /// sendmsg(2): as many bytes as there is room for.
 pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -> Result<usize, SockError> {
+    if message.fast_open {
+        let to = message.to.ok_or(SockError::Invalid)?;
+        return connect::connect_with_data(ns, t, id, to, message.data);
+    }
     let socket = ns.sockets.get_mut(id)?;
     socket.check_error()?;
     if socket.shut_write {
@@ -18,7 +22,7 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     }
     let tcp = socket.tcp_mut().ok_or(SockError::OperationUnsupported)?;
     let connection = tcp.connection_mut().ok_or(SockError::BrokenPipe)?;
-    if connection.state().is_opening() {
+    if is_waiting(connection) {
         return Err(SockError::WouldBlock);
     }
     if !connection.state().can_send() {
@@ -27,8 +31,13 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
     if message.data.is_empty() {
         return Ok(0);
     }
+    let deferred = connection.is_deferred();
+    let mut data = message.data;
+    if deferred {
+        data.truncate(connection.syn_data_room());
+    }
     let flags = SendFlags { more: message.more, urgent: message.oob };
-    let taken = connection.send_with(t.now, message.data, flags);
+    let taken = connection.send_with(t.now, data, flags);
     if taken == 0 {
         return Err(SockError::WouldBlock);
     }
@@ -81,6 +90,11 @@ pub(crate) fn recv(
     Err(SockError::WouldBlock)
 }
 
+/// Whether the handshake keeps the program from writing.
+fn is_waiting(connection: &Connection) -> bool {
+    connection.state().is_opening() && !connection.is_early() && !connection.is_deferred()
+}
+
 fn received(data: Vec<Bytes>) -> Received {
     Received { data, from: None, control: RecvControl::default() }
 }
@@ -108,5 +122,5 @@ pub(crate) fn send_space(socket: &Socket) -> usize {
     socket
         .tcp()
         .and_then(|tcp| tcp.connection())
-        .map_or(0, |connection| if connection.state().is_opening() { 0 } else { connection.send_space() })
+        .map_or(0, |connection| if is_waiting(connection) { 0 } else { connection.send_space() })
 }

@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 use netspace_base::{DevId, Instant, TimerId};
 use slab::Slab;
 
+use super::fast_open_table::FastOpenTable;
 use crate::sock::names::{Ids, Map, Set, Tuple, devices_overlap};
 use crate::sock::socket::Socket;
 use crate::sock::{Family, SockId};
@@ -48,6 +49,7 @@ pub(crate) struct TcpTables {
     listeners: Map<(IpAddr, u16), Ids>,
     buckets: Map<u16, Bucket>,
     pub(crate) time_waits: Slab<TimeWait>,
+    pub(crate) fast_open: FastOpenTable,
     /// Connections that go on after close(2).
     pub(crate) orphans: usize,
     /// Advances with each port chosen by connect (RFC 6056 §3.3.4: the table of algorithm 4).
@@ -56,12 +58,13 @@ pub(crate) struct TcpTables {
 }
 
 impl TcpTables {
-    pub(crate) fn new(state: &FixedState) -> Self {
+    pub(crate) fn new(state: &FixedState, fast_open_key: [u64; 2]) -> Self {
         Self {
             connections: Map::with_hasher(state.clone()),
             listeners: Map::with_hasher(state.clone()),
             buckets: Map::with_hasher(state.clone()),
             time_waits: Slab::new(),
+            fast_open: FastOpenTable::new(fast_open_key),
             orphans: 0,
             port_counters: [0; 64],
             state: state.clone(),

@@ -89,6 +89,7 @@ pub(super) fn send(
             control: sending.control.clone(),
             more: sending.flags & libc::MSG_MORE != 0,
             oob: sending.flags & libc::MSG_OOB != 0,
+            fast_open: sending.flags & libc::MSG_FASTOPEN != 0,
             dont_route: sending.flags & libc::MSG_DONTROUTE != 0,
             confirm: sending.flags & libc::MSG_CONFIRM != 0,
         };
