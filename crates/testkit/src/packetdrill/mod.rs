@@ -24,6 +24,7 @@ mod parse;
 mod python;
 mod route;
 mod run;
+mod runner;
 mod script;
 mod setup;
 mod shell;

@@ -4,17 +4,13 @@
 //! (`tc`), and read settings that many share (`../common/defaults.sh`, interpreted the same way). A command that is not
 //! known, or a setting that is not here, skips the script.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netspace_stack::sock::SockError;
 
-use super::run::{Outcome, Runner, Trouble, skip, wrong};
+use super::runner::{Counters, Outcome, Runner, Trouble, skip, wrong};
 use super::world::DEVICE;
-
-/// The SNMP counters when `nstat` last looked.
-pub(super) type Counters = BTreeMap<String, u64>;
 
 /// How deep scripts may read other scripts.
 const DEPTH_MAX: usize = 4;

@@ -8,7 +8,7 @@ use netspace_uapi::errno;
 use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 
 use super::super::file::File;
-use super::super::run::{Outcome, Runner, skip, wrong};
+use super::super::runner::{Outcome, Runner, skip, wrong};
 use super::super::script::{Call, Expr};
 use super::other;
 use super::socket::{receive_blocks, send_blocks, socket_of};

@@ -8,7 +8,7 @@ use netspace_uapi::cmsg::{self, Wanted};
 use netspace_uapi::sockaddr;
 
 use super::super::file::File;
-use super::super::run::{Outcome, Runner, Trouble, wrong};
+use super::super::runner::{Outcome, Runner, Trouble, wrong};
 use super::super::script::{Call, Expr};
 use super::super::symbols;
 use super::io::{self, Sending};

@@ -8,43 +8,13 @@ mod ready;
 mod socket;
 mod value;
 
-use netspace_base::Instant;
 use netspace_stack::sock::{OptName, SockError, SockId, SockOpt};
 use netspace_uapi::errno;
 
-use super::run::{Outcome, Runner, Trouble, skip, wrong};
+pub(super) use super::runner::{Answer, Attempt, Progress};
+use super::runner::{Outcome, Runner, Trouble, skip, wrong};
 use super::script::{Call, Expr};
 use super::symbols;
-
-/// What a call returned: its value, or an error number.
-pub(super) type Answer = Result<i64, i32>;
-
-/// How a try of a call went.
-#[derive(Debug)]
-pub(super) enum Attempt {
-    Done(Answer),
-    /// It would block: try again when something has happened.
-    Blocked,
-}
-
-/// What a blocked call has done so far.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    /// When it started.
-    pub(super) started: Instant,
-    /// When it gives up by itself.
-    pub(super) deadline: Option<Instant>,
-    /// Bytes sent or read.
-    pub(super) done: usize,
-    /// Whether it has been tried before.
-    pub(super) again: bool,
-}
-
-impl Progress {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { started: now, deadline: None, done: 0, again: false }
-    }
-}
 
 type Handler = fn(&mut Runner, &Call, &mut Progress) -> Outcome<Attempt>;
 

@@ -6,7 +6,7 @@ use netspace_uapi::option::{self, Devices, DoorOption, Get, Set};
 use netspace_uapi::{errno, sockaddr};
 
 use super::super::file::{File, Sock};
-use super::super::run::{Outcome, Runner, skip, wrong};
+use super::super::runner::{Outcome, Runner, skip, wrong};
 use super::super::script::{Call, Expr};
 use super::super::world::DEVICE;
 use super::socket::socket_of;

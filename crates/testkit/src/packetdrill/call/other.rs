@@ -5,7 +5,7 @@ use netspace_stack::sock::{Message, RecvFlags, SockError};
 use netspace_uapi::ioctl::number;
 
 use super::super::file::{File, PIPE_CAPACITY, Pipe};
-use super::super::run::{Outcome, Runner, skip, wrong};
+use super::super::runner::{Outcome, Runner, skip, wrong};
 use super::super::script::{Call, Expr};
 use super::socket::{receive_blocks, send_blocks};
 use super::{Attempt, Progress, arg, done, failed, socket, value};

@@ -3,7 +3,7 @@
 use netspace_base::Duration;
 
 use super::super::file::{File, PIPE_CAPACITY, Watch};
-use super::super::run::{Outcome, Runner, wrong};
+use super::super::runner::{Outcome, Runner, wrong};
 use super::super::script::{Call, Expr};
 use super::super::symbols;
 use super::{Attempt, Progress, arg, failed, socket, value};

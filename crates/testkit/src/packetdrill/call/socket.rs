@@ -8,7 +8,7 @@ use netspace_uapi::sockaddr::{self, Parsed, SockKind};
 
 use super::super::file::{File, Sock};
 use super::super::flow::Flow;
-use super::super::run::{Outcome, Runner, skip, wrong};
+use super::super::runner::{Outcome, Runner, skip, wrong};
 use super::super::script::{Call, Expr};
 use super::super::setup::Version;
 use super::{Attempt, Progress, arg, done, failed, value};

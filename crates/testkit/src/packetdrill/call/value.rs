@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netspace_uapi::sockaddr;
 
-use super::super::run::{Outcome, Runner, Trouble, wrong};
+use super::super::runner::{Outcome, Runner, Trouble, wrong};
 use super::super::script::Expr;
 use super::super::symbols;
 

@@ -12,91 +12,19 @@
 mod expect;
 mod inject;
 
-use std::path::PathBuf;
-
-use super::call::{self, Attempt, Progress};
-use super::file::Files;
+use super::call;
 use super::flow::Flow;
 use super::lex::Place;
 use super::python::Snippet;
+use super::runner::{Attempt, Pending, Progress};
+pub(super) use super::runner::{Outcome, Runner, Trouble, skip, wrong};
 use super::script::{Action, Body, Call, Event, Packet, Script, When};
-use super::setup::Setup;
 use super::show;
-use super::wire::Seen;
-use super::world::World;
-
-/// Why a script stops.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
-    /// Something is not as the script says.
-    Wrong(String),
-    /// It needs what is not here.
-    Skip(String),
-}
-
-pub(super) type Outcome<T> = Result<T, Trouble>;
-
-/// Something is not as the script says.
-pub(super) fn wrong<T>(message: impl Into<String>) -> Outcome<T> {
-    Err(Trouble::Wrong(message.into()))
-}
-
-/// It needs what is not here.
-pub(super) fn skip<T>(reason: impl Into<String>) -> Outcome<T> {
-    Err(Trouble::Skip(reason.into()))
-}
 
 /// How long a call that the script does not know to block may do so, nanoseconds.
 const BLOCK_MAX_NS: i64 = 600_000_000_000;
 
-/// A system call that blocks.
-struct Pending {
-    call: Call,
-    place: Place,
-    progress: Progress,
-    /// When it must return, and how far off that may be; nanoseconds since the start.
-    end: Option<(i64, i64)>,
-}
-
-/// A script on its way.
-pub(super) struct Runner {
-    pub(super) setup: Setup,
-    pub(super) world: World,
-    pub(super) files: Files,
-    pub(super) flows: Vec<Flow>,
-    /// The connection that packets without ports are about.
-    pub(super) current: Option<usize>,
-    pub(super) snippets: Vec<Snippet>,
-    /// What happened, line by line.
-    pub(super) log: Vec<String>,
-    /// The script's folder, for commands.
-    pub(super) folder: PathBuf,
-    pub(super) counters: super::shell::Counters,
-    /// When the event before happened.
-    base: i64,
-    pending: Option<Pending>,
-    /// A packet that was looked at too early.
-    returned: Option<Seen>,
-}
-
 impl Runner {
-    pub(super) fn new(setup: Setup, folder: PathBuf) -> Result<Self, String> {
-        Ok(Self {
-            world: World::new(&setup)?,
-            setup,
-            files: Files::default(),
-            flows: Vec::new(),
-            current: None,
-            snippets: Vec::new(),
-            log: Vec::new(),
-            folder,
-            counters: Default::default(),
-            base: 0,
-            pending: None,
-            returned: None,
-        })
-    }
-
     /// Runs all events. The place is that of the event in trouble.
     pub(super) fn run(&mut self, script: &Script) -> Result<(), (Place, Trouble)> {
         let top = Place { line: 1, column: 1 };
