@@ -409,11 +409,7 @@ impl Connection {
     /// `TCP_CONGESTION`.
     pub fn set_congestion(&mut self, now: Instant, kind: CongestionKind) {
         self.config.congestion = kind;
-        let at = self.send.moment(now);
-        self.send.cc.set_kind(kind, &at);
-        if kind.needs_pacing() {
-            self.send.pacing.turn_on();
-        }
+        self.send.set_controller(now, kind);
     }
 
     /// `TCP_QUICKACK`: on sends an ACK that is held back.

@@ -216,7 +216,7 @@ impl Connection {
             // RFC 6298 (5.7).
             self.send.cc.cwnd = self.send.mss;
         }
-        self.send.cc.begin(&self.send.moment(now));
+        self.send.begin_control(now);
         self.send.wl1 = seq::near(self.recv.nxt, segment.seq);
         self.send.wl2 = ack;
         self.retries = 0;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Link, Pair, Side, Sink, Source};
+use common::{Link, PER_CENT, Pair, Side, Sink, Source};
 use netspace_base::Duration;
 use netspace_tcp::{BufferSize, Config, CongestionKind, ControllerInfo};
 
@@ -19,13 +19,27 @@ fn bottleneck() -> Link {
 fn the_delivery_rate_is_the_bottlenecks() {
     let config = roomy(CongestionKind::Cubic);
     let mut pair = Pair::connected(config.clone(), config, bottleneck());
-    pair.transfer(Side::Client, 20 << 20, 60);
-    pair.run_for(Duration::from_millis(100));
+    let (mut source, mut sink) = (Source::new(u64::MAX), Sink::default());
+    pair.run_until(60, |pair| {
+        pair.pump(Side::Client, &mut source, &mut sink);
+        sink.received >= 20 << 20
+    });
     let info = pair.client.info(pair.now);
     // 50 Mbit/s less 54 bytes of headers a segment.
     let expected = 50_000_000 / 8 * 1448 / 1502;
     assert!(info.delivery_rate.abs_diff(expected) < expected / 50, "{} of {expected}", info.delivery_rate);
-    assert_eq!(info.delivered, (20_u32 << 20).div_ceil(1448) + 1);
+    assert!(!info.delivery_rate_app_limited);
+}
+
+#[test]
+fn every_delivered_segment_is_counted_once() {
+    let link = Link { loss: 2 * PER_CENT, ..bottleneck() };
+    let config = roomy(CongestionKind::Cubic);
+    let mut pair = Pair::connected(config.clone(), config, link);
+    pair.transfer(Side::Client, 2 << 20, 60);
+    pair.run_until(10, |pair| pair.client.send_queue_len() == 0);
+    let segments = (2_u32 << 20).div_ceil(1448);
+    assert_eq!(pair.client.info(pair.now).delivered, segments + 1, "and the SYN");
 }
 
 #[test]

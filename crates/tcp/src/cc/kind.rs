@@ -2,6 +2,7 @@
 
 use super::Controller;
 use super::bbr::Bbr;
+use super::bbr3::Bbr3;
 use super::cubic::Cubic;
 use super::info::{BbrInfo, ControllerInfo};
 use super::reno::Reno;
@@ -16,11 +17,13 @@ pub enum CongestionKind {
     Cubic,
     /// BBR, version 1 (draft-cardwell-iccrg-bbr-congestion-control-00).
     Bbr,
+    /// BBR, version 3 (draft-ietf-ccwg-bbr).
+    Bbr3,
 }
 
 impl CongestionKind {
     /// All of them, as `net.ipv4.tcp_available_congestion_control` lists them.
-    pub const ALL: &[Self] = &[Self::Reno, Self::Cubic, Self::Bbr];
+    pub const ALL: &[Self] = &[Self::Reno, Self::Cubic, Self::Bbr, Self::Bbr3];
 
     /// Its name, as `TCP_CONGESTION` tells it.
     pub const fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl CongestionKind {
             Self::Reno => "reno",
             Self::Cubic => "cubic",
             Self::Bbr => "bbr",
+            Self::Bbr3 => "bbr3",
         }
     }
 
@@ -38,20 +42,20 @@ impl CongestionKind {
 
     /// Whether any program may choose it (`net.ipv4.tcp_allowed_congestion_control`).
     pub const fn is_allowed(self) -> bool {
-        matches!(self, Self::Reno | Self::Cubic | Self::Bbr)
+        matches!(self, Self::Reno | Self::Cubic | Self::Bbr | Self::Bbr3)
     }
 
     /// What it tells of itself while there is no connection (`TCP_CC_INFO`).
     pub const fn idle_info(self) -> Option<ControllerInfo> {
         match self {
             Self::Reno | Self::Cubic => None,
-            Self::Bbr => Some(ControllerInfo::Bbr(BbrInfo::IDLE)),
+            Self::Bbr | Self::Bbr3 => Some(ControllerInfo::Bbr(BbrInfo::IDLE)),
         }
     }
 
     /// Whether it sets the pacing rate itself and relies on it.
     pub(crate) const fn needs_pacing(self) -> bool {
-        matches!(self, Self::Bbr)
+        matches!(self, Self::Bbr | Self::Bbr3)
     }
 
     /// A fresh controller; `seed` is its chance.
@@ -60,6 +64,7 @@ impl CongestionKind {
             Self::Reno => Controller::Window(Box::<Reno>::default()),
             Self::Cubic => Controller::Window(Box::<Cubic>::default()),
             Self::Bbr => Controller::Model(Box::new(Bbr::new(seed))),
+            Self::Bbr3 => Controller::Model(Box::new(Bbr3::new(seed))),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`Model`] | the controller alone, by delivery-rate samples | the window and the pacing rate |
 
 mod bbr;
+mod bbr3;
 mod cubic;
 mod hystart;
 mod info;
@@ -23,7 +24,7 @@ use netspace_base::Duration;
 
 pub use info::{BbrInfo, ControllerInfo};
 pub use kind::CongestionKind;
-pub(crate) use sample::{Acked, Moment, Phase, RateSample, per_second};
+pub(crate) use sample::{Acked, Lost, Moment, Phase, RateSample, per_second};
 
 /// Segments that may go before the first ACK (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
@@ -57,6 +58,14 @@ trait Model: fmt::Debug + Send + Sync {
 
     /// An ACK came.
     fn on_ack(&mut self, windows: Windows, acked: &Acked) -> Windows;
+
+    /// A range was deemed lost, if it wants to know ([`Model::watches_losses`]).
+    fn on_loss(&mut self, _windows: Windows, _lost: &Lost, _at: &Moment) {}
+
+    /// Whether it wants to know of each range lost.
+    fn watches_losses(&self) -> bool {
+        false
+    }
 
     /// Recovery begins, by loss or timeout.
     fn on_congestion(&mut self, windows: Windows);
@@ -165,6 +174,19 @@ impl Congestion {
         match &self.controller {
             Controller::Window(_) => None,
             Controller::Model(model) => Some(model.info()),
+        }
+    }
+
+    /// Whether each range that is lost is to be told ([`Congestion::on_loss`]).
+    pub(crate) fn watches_losses(&self) -> bool {
+        matches!(&self.controller, Controller::Model(model) if model.watches_losses())
+    }
+
+    /// Ranges were deemed lost.
+    pub(crate) fn on_loss(&mut self, lost: &[Lost], at: &Moment) {
+        let windows = self.windows();
+        if let Controller::Model(model) = &mut self.controller {
+            lost.iter().for_each(|lost| model.on_loss(windows, lost, at));
         }
     }
 

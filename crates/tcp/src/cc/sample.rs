@@ -29,10 +29,24 @@ pub(crate) struct RateSample {
     /// Bytes that were in flight when it was sent, itself included; and bytes lost from then to now.
     pub(crate) in_flight: u32,
     pub(crate) lost: u32,
+    /// Packets marked from then to now.
+    pub(crate) marked: u32,
     /// The program, not the network, limited it.
     pub(crate) app_limited: bool,
     /// It is of a segment that was sent more than once.
     pub(crate) resent: bool,
+}
+
+/// A range that was just deemed lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lost {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Bytes that were in flight when it was sent, itself included; and bytes lost since, itself included.
+    pub(crate) in_flight: u32,
+    pub(crate) since: u32,
+    /// The program, not the network, limited what was in flight.
+    pub(crate) app_limited: bool,
 }
 
 /// How the connection stands.
@@ -62,6 +76,8 @@ pub(crate) struct Acked {
     /// Bytes newly delivered, and newly deemed lost.
     pub(crate) bytes: u32,
     pub(crate) lost: u32,
+    /// Packets newly told to have arrived with a congestion mark.
+    pub(crate) marked: u32,
     /// Bytes that were in flight before it.
     pub(crate) prior_in_flight: u32,
     /// The round-trip time that this ACK showed, if it did; and whether the peer may have held it back.

@@ -18,7 +18,7 @@ mod transmit;
 use netspace_base::{Duration, Instant};
 use netspace_wire::tcp::SeqNum;
 
-use crate::cc::{Acked, Congestion, Moment, Phase};
+use crate::cc::{Acked, Congestion, CongestionKind, Moment, Phase};
 use crate::config::Config;
 use crate::config::EcnKind;
 use crate::ecn::{EcnState, Feedback};
@@ -29,7 +29,7 @@ use crate::seq;
 pub(crate) use chrono::{Activity, Chrono};
 use pacing::Pacing;
 use rack::Rack;
-use rate::{Arrival, RateEstimator, Stamp};
+use rate::{Arrival, RateEstimator, Stamp, Sums};
 use recovery::Recovery;
 use scoreboard::{Mark, Record, Scoreboard};
 
@@ -350,6 +350,7 @@ impl Sender {
         self.end_tail_probe(&summary);
         self.detect_losses(input.now, &mut summary);
         self.advance_phase(input.now, &mut summary);
+        self.report_losses(input.now);
         let acked = self.judge(input, &before, rtt, &summary);
         self.control(acked, config);
         summary
@@ -422,7 +423,35 @@ impl Sender {
     /// What a segment of `len` bytes that goes out now remembers.
     fn stamp(&mut self, now: Instant, len: u32) -> Stamp {
         let (idle, in_flight) = (self.board.is_empty(), self.pipe() + len);
-        self.rate.stamp(now, idle, in_flight, self.board.lost_total)
+        self.rate.stamp(now, idle, in_flight, self.sums())
+    }
+
+    /// The handshake is done: the controller learns what it has shown.
+    pub(crate) fn begin_control(&mut self, now: Instant) {
+        self.cc.begin(&self.moment(now));
+        self.board.watch_losses = self.cc.watches_losses();
+    }
+
+    /// Another controller takes over.
+    pub(crate) fn set_controller(&mut self, now: Instant, kind: CongestionKind) {
+        self.cc.set_kind(kind, &self.moment(now));
+        self.board.watch_losses = self.cc.watches_losses();
+        if kind.needs_pacing() {
+            self.pacing.turn_on();
+        }
+    }
+
+    fn sums(&self) -> Sums {
+        Sums { lost: self.board.lost_total, marked: self.delivered_ce }
+    }
+
+    /// Tells the controller of each range that was deemed lost, if it asked.
+    fn report_losses(&mut self, now: Instant) {
+        if self.board.losses.is_empty() {
+            return;
+        }
+        let losses = std::mem::take(&mut self.board.losses);
+        self.cc.on_loss(&losses, &self.moment(now));
     }
 
     /// The program is about to write: if the network would have taken more than it gave, it is what limits the rate
@@ -458,15 +487,16 @@ impl Sender {
     ) -> Acked {
         let min_rtt = self.rtt.min().unwrap_or_default();
         let lost = self.board.lost_total;
-        let rate = self.rate.sample(input.now, summary.delivered, summary.arrival, min_rtt, lost);
+        let rate = self.rate.sample(input.now, summary.delivered, summary.arrival, min_rtt, self.sums());
         // All that was sent since the last ACK, and less than a segment: nothing else made the peer answer.
         let alone = rate.prior_delivered + u64::from(summary.delivered) == self.rate.delivered;
         Acked {
             at: self.moment(input.now),
             bytes: summary.delivered,
             lost: (lost - before.lost) as u32,
+            marked: summary.ce.marked,
             prior_in_flight: before.in_flight,
-            rtt,
+            rtt: controller_rtt(input.now, rtt, summary),
             maybe_delayed: alone && summary.acked < self.mss,
             una: self.una,
             nxt: self.nxt,
@@ -479,7 +509,7 @@ impl Sender {
     /// use is enough: the other half is what it has just grown by.
     fn is_cwnd_limited(&mut self, prior_flight: u32) -> bool {
         self.flight_max = self.flight_max.max(prior_flight);
-        if self.cc.in_slow_start() {
+        if self.cc.in_slow_start() && !self.cc.is_model() {
             self.cc.cwnd < self.flight_max.saturating_mul(2)
         } else {
             self.cwnd_full || self.cc.cwnd <= self.flight_max + 2 * self.mss
@@ -506,6 +536,13 @@ impl Sender {
             self.cwnd_full = false;
         }
     }
+}
+
+/// The round-trip time for the controller: of the segment sent last, which tells how the path is now, while the
+/// retransmission timeout wants to know how long an ACK can take.
+fn controller_rtt(now: Instant, rtt: Option<Duration>, summary: &AckSummary) -> Option<Duration> {
+    let certain = summary.original_sacked || !summary.retransmitted_acked;
+    summary.newest_original.filter(|_| certain).map(|(_, at)| now.saturating_since(at)).or(rtt)
 }
 
 /// What was before an ACK.

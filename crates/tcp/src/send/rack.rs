@@ -74,6 +74,7 @@ impl Sender {
     pub(crate) fn on_reordering_timeout(&mut self, now: Instant) -> bool {
         let mut summary = AckSummary { newly_lost: self.mark_overdue(now), ..AckSummary::default() };
         self.advance_phase(now, &mut summary);
+        self.report_losses(now);
         summary.newly_lost > 0
     }
 

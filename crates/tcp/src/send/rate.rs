@@ -14,7 +14,7 @@
 
 use netspace_base::{Duration, Instant};
 
-use crate::cc::{RateSample, per_second};
+use crate::cc::{Lost, RateSample, per_second};
 
 /// What a segment remembers from the moment it was sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +28,30 @@ pub(crate) struct Stamp {
     lost: u32,
     /// Bytes in flight with it (P.tx_in_flight).
     in_flight: u32,
+    /// Packets told to be marked by then.
+    marked: u32,
     /// The program, not the network, limited what was in flight (P.is_app_limited).
     app_limited: bool,
+}
+
+impl Stamp {
+    /// Bytes lost since, of `lost` in all.
+    fn lost_since(&self, lost: u64) -> u32 {
+        (lost as u32).wrapping_sub(self.lost)
+    }
+
+    /// What is told of a range with this stamp when it is deemed lost, as the last of `lost` bytes in all.
+    pub(super) fn lost(&self, start: u64, end: u64, lost: u64) -> Lost {
+        let (in_flight, app_limited) = (self.in_flight, self.app_limited);
+        Lost { start, end, in_flight, since: self.lost_since(lost), app_limited }
+    }
+}
+
+/// What is counted elsewhere: bytes lost so far, and packets told to be marked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) lost: u64,
+    pub(super) marked: u32,
 }
 
 /// The newest segment that an ACK says has arrived.
@@ -73,7 +95,7 @@ pub(crate) struct RateEstimator {
 
 impl RateEstimator {
     /// A segment goes out; with it, `in_flight` bytes are. `idle`: nothing was before.
-    pub(super) fn stamp(&mut self, now: Instant, idle: bool, in_flight: u32, lost: u64) -> Stamp {
+    pub(super) fn stamp(&mut self, now: Instant, idle: bool, in_flight: u32, sums: Sums) -> Stamp {
         if idle {
             // A pause is no part of any sample.
             self.first_sent_at = now;
@@ -83,8 +105,9 @@ impl RateEstimator {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_sent_at: self.first_sent_at,
-            lost: lost as u32,
+            lost: sums.lost as u32,
             in_flight,
+            marked: sums.marked,
             app_limited: self.app_limited != 0,
         }
     }
@@ -107,7 +130,7 @@ impl RateEstimator {
         bytes: u32,
         arrival: Option<Arrival>,
         min_rtt: Duration,
-        lost: u64,
+        sums: Sums,
     ) -> RateSample {
         self.delivered += u64::from(bytes);
         if self.app_limited != 0 && self.delivered > self.app_limited {
@@ -129,7 +152,8 @@ impl RateEstimator {
             interval,
             prior_delivered: stamp.delivered,
             in_flight: stamp.in_flight,
-            lost: (lost as u32).wrapping_sub(stamp.lost),
+            lost: stamp.lost_since(sums.lost),
+            marked: sums.marked.wrapping_sub(stamp.marked),
             app_limited: stamp.app_limited,
             resent,
         };
@@ -161,6 +185,7 @@ impl RateEstimator {
 mod tests {
     use super::*;
 
+    const NONE: Sums = Sums { lost: 0, marked: 0 };
     const MS: Duration = Duration::from_millis(1);
 
     fn at(ms: u64) -> Instant {
@@ -175,16 +200,16 @@ mod tests {
     fn the_longer_of_sending_and_acknowledging_counts() {
         let mut rate = RateEstimator::default();
         rate.begin(at(0));
-        let first = rate.stamp(at(0), true, 1_000, 0);
-        let second = rate.stamp(at(30), false, 2_000, 0);
+        let first = rate.stamp(at(0), true, 1_000, NONE);
+        let second = rate.stamp(at(30), false, 2_000, NONE);
         // ACKs held back and sent together: the samples are over the time of sending.
-        let sample = rate.sample(at(40), 1_000, arrival(1, 0, first), 10 * MS, 0);
+        let sample = rate.sample(at(40), 1_000, arrival(1, 0, first), 10 * MS, NONE);
         assert_eq!((sample.delivered, sample.interval), (1_000, 40 * MS));
-        let sample = rate.sample(at(40), 1_000, arrival(2, 30, second), 10 * MS, 0);
+        let sample = rate.sample(at(40), 1_000, arrival(2, 30, second), 10 * MS, NONE);
         assert_eq!((sample.delivered, sample.interval), (2_000, 40 * MS));
         assert_eq!(rate.rate.bytes_per_second(), 50_000);
-        let third = rate.stamp(at(60), false, 1_000, 0);
-        let sample = rate.sample(at(70), 1_000, arrival(3, 60, third), 10 * MS, 0);
+        let third = rate.stamp(at(60), false, 1_000, NONE);
+        let sample = rate.sample(at(70), 1_000, arrival(3, 60, third), 10 * MS, NONE);
         assert_eq!(
             sample.interval,
             30 * MS,
@@ -195,8 +220,8 @@ mod tests {
     #[test]
     fn a_sample_shorter_than_a_round_trip_is_none() {
         let mut rate = RateEstimator::default();
-        let stamp = rate.stamp(at(0), true, 1_000, 0);
-        let sample = rate.sample(at(5), 1_000, arrival(1, 0, stamp), 10 * MS, 0);
+        let stamp = rate.stamp(at(0), true, 1_000, NONE);
+        let sample = rate.sample(at(5), 1_000, arrival(1, 0, stamp), 10 * MS, NONE);
         assert!(sample.interval.is_zero());
         assert_eq!(rate.rate.bytes_per_second(), 0);
     }
@@ -204,17 +229,17 @@ mod tests {
     #[test]
     fn what_the_program_limits_counts_only_if_it_is_more() {
         let mut rate = RateEstimator::default();
-        let stamp = rate.stamp(at(0), true, 10_000, 0);
-        rate.sample(at(10), 10_000, arrival(1, 0, stamp), MS, 0);
+        let stamp = rate.stamp(at(0), true, 10_000, NONE);
+        rate.sample(at(10), 10_000, arrival(1, 0, stamp), MS, NONE);
         assert_eq!(rate.rate.bytes_per_second(), 1_000_000);
         rate.limit_by_program(0);
-        let stamp = rate.stamp(at(20), true, 1_000, 0);
-        rate.sample(at(30), 1_000, arrival(2, 20, stamp), MS, 0);
+        let stamp = rate.stamp(at(20), true, 1_000, NONE);
+        rate.sample(at(30), 1_000, arrival(2, 20, stamp), MS, NONE);
         assert_eq!((rate.rate.bytes_per_second(), rate.rate.app_limited), (1_000_000, false));
         assert!(!rate.is_app_limited(), "what was in flight has arrived");
         rate.limit_by_program(0);
-        let stamp = rate.stamp(at(40), true, 30_000, 0);
-        rate.sample(at(50), 30_000, arrival(3, 40, stamp), MS, 0);
+        let stamp = rate.stamp(at(40), true, 30_000, NONE);
+        rate.sample(at(50), 30_000, arrival(3, 40, stamp), MS, NONE);
         assert_eq!((rate.rate.bytes_per_second(), rate.rate.app_limited), (3_000_000, true));
     }
 
@@ -222,8 +247,9 @@ mod tests {
     fn a_sample_tells_what_was_lost_since() {
         let mut rate = RateEstimator::default();
         let lost = u64::from(u32::MAX) - 10;
-        let stamp = rate.stamp(at(0), true, 9_000, lost);
-        let sample = rate.sample(at(10), 1_000, arrival(1, 0, stamp), MS, lost + 2_000);
-        assert_eq!((sample.in_flight, sample.lost), (9_000, 2_000));
+        let stamp = rate.stamp(at(0), true, 9_000, Sums { lost, marked: 7 });
+        let sample =
+            rate.sample(at(10), 1_000, arrival(1, 0, stamp), MS, Sums { lost: lost + 2_000, marked: 9 });
+        assert_eq!((sample.in_flight, sample.lost, sample.marked), (9_000, 2_000, 2));
     }
 }

@@ -145,6 +145,7 @@ impl Sender {
         self.recovery.dup_acks = 0;
         self.forget_tail_probe();
         self.cc.cwnd = self.pipe() + self.mss;
+        self.report_losses(now);
         self.cc.on_timeout(&self.moment(now));
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.rto_from = now;

@@ -16,6 +16,7 @@ use netspace_base::Instant;
 
 use super::AckSummary;
 use super::rate::Stamp;
+use crate::cc::Lost;
 
 /// Records for which an idle connection keeps room.
 const CAPACITY_IDLE: usize = 32;
@@ -81,6 +82,9 @@ pub(crate) struct Scoreboard {
     pub(super) retrans: u32,
     /// Bytes deemed lost so far, each time anew.
     pub(super) lost_total: u64,
+    /// What was newly lost, if congestion control wants to know.
+    pub(super) watch_losses: bool,
+    pub(super) losses: Vec<Lost>,
     /// Below this nothing waits to be sent again.
     resend_hint: u64,
 }
@@ -241,6 +245,9 @@ impl Scoreboard {
         record.marks.remove(Mark::RETRANS);
         record.marks.insert(Mark::LOST);
         self.lost_total += u64::from(record.len());
+        if self.watch_losses {
+            self.losses.push(record.stamp.lost(record.start, record.end, self.lost_total));
+        }
         self.resend_hint = self.resend_hint.min(record.start);
     }
 
