@@ -10,6 +10,7 @@ use crate::dev::bridge::Bridge;
 use crate::dev::{DevFlags, DevKind, DevStats, Device, Devices};
 use crate::error::SockError;
 use crate::ip6::addr::Addr6;
+use crate::membership::Filter;
 use crate::{Netns, NetnsConfig, Stop, Turn, ip, ip6, neigh};
 
 /// The metric of an IPv6 route that is given none (`IP6_RT_PRIO_USER`).
@@ -564,19 +565,27 @@ impl Netns {
 
 // ---- Groups --------------------------------------------------------------------------------------------------------
 impl Netns {
-    /// Joins a group on a device, for a socket.
-    pub fn join_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) -> Result<(), SockError> {
+    /// Changes the filter of one of a group's users on a device, for a socket: `old` is none for one that joins, `new` for
+    /// one that leaves.
+    pub(crate) fn change_membership(
+        &mut self,
+        t: &mut Turn,
+        dev: DevId,
+        group: IpAddr,
+        old: Option<&Filter<IpAddr>>,
+        new: Option<&Filter<IpAddr>>,
+    ) -> Result<(), SockError> {
+        let four =
+            |filter: &Filter<IpAddr>| filter.map(|a| if let IpAddr::V4(v4) = a { Some(v4) } else { None });
+        let six =
+            |filter: &Filter<IpAddr>| filter.map(|a| if let IpAddr::V6(v6) = a { Some(v6) } else { None });
         match group {
-            IpAddr::V4(group) => ip::igmp::join(self, t, dev, group),
-            IpAddr::V6(group) => ip6::mld::try_join(self, t, dev, group),
-        }
-    }
-
-    /// Leaves a group on a device, for a socket.
-    pub fn leave_group(&mut self, t: &mut Turn, dev: DevId, group: IpAddr) {
-        match group {
-            IpAddr::V4(group) => ip::igmp::leave(self, t, dev, group),
-            IpAddr::V6(group) => ip6::mld::leave(self, t, dev, group),
+            IpAddr::V4(group) => {
+                ip::igmp::change(self, t, dev, group, old.map(four).as_ref(), new.map(four).as_ref())
+            }
+            IpAddr::V6(group) => {
+                ip6::mld::change(self, t, dev, group, old.map(six).as_ref(), new.map(six).as_ref())
+            }
         }
     }
 }

@@ -161,6 +161,7 @@ impl Door {
             Ok(Get::Stack(OptName::OobInline)) if sock.kind.ty == SockType::Stream => {
                 option::emit_int(level, sock.oob_inline.into(), room)
             }
+            Ok(Get::SourceFilter) => self.source_filter(world, call, key, (level, number), room)?,
             Ok(Get::Stack(name)) => self.stack_option(world, key, name, (level, number), room)?,
             Err(error) => {
                 if option::name(level, number).is_none() {
@@ -176,6 +177,24 @@ impl Door {
         self.write(call, call.args[3], bytes)?;
         self.write(call, call.args[4], &(bytes.len() as u32).to_ne_bytes())?;
         DONE
+    }
+
+    /// `IP_MSFILTER`, `MCAST_MSFILTER`: the caller's value says which group is asked about.
+    fn source_filter(
+        &mut self,
+        world: &mut dyn World,
+        call: &Call,
+        key: Key,
+        (level, number): (i32, i32),
+        room: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let (sock, id) = self.sock(key)?;
+        let host = sock.ns;
+        let request = self.read(call, call.args[3], room.min(MAX_VALUE))?;
+        let at = option::filter_request(level, number, &request)?;
+        let (ns, t) = world.host(host);
+        let filter = ns.source_filter(t, id, &at)?;
+        Ok(option::emit_filter(level, number, &request, &filter))
     }
 
     fn stack_option(

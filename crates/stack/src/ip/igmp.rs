@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use netspace_base::{ChecksumState, DevId, DropReason, Duration, Pkt, Point};
-use netspace_wire::igmp::{ALL_ROUTERS, ALL_SYSTEMS, ALL_V3_ROUTERS, GroupRecord, IgmpRepr, RecordKind};
+use netspace_wire::igmp::{ALL_ROUTERS, ALL_SYSTEMS, ALL_V3_ROUTERS, GroupRecord, IgmpRepr, QueryV3};
 use netspace_wire::ipv4::Ipv4Options;
 use netspace_wire::protocol;
 
 use crate::error::SockError;
 use crate::l4::{self, Arrival};
-use crate::membership::{Due, within};
+use crate::membership::{Due, Filter, packed, within};
 use crate::route::SendInfo;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
 
@@ -17,33 +17,37 @@ use crate::{Netns, Step, Stop, TimerKey, Turn};
 const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(400);
 /// The time in which changes are collected into one report.
 const CHANGE_DELAY: Duration = Duration::from_millis(1);
-/// Records in one report: 8 bytes each, what fits into one packet of an Ethernet MTU.
-const RECORDS_MAX: usize = 150;
+/// Headers around the records of a report: IPv4 with router alert, IGMP.
+const REPORT_OVERHEAD: usize = 24 + 8;
 /// The time within which a version 1 query is answered.
 const V1_RESPONSE: Duration = Duration::from_secs(10);
 
-/// Joins a group on a device; the link's routers are told.
-pub(crate) fn join(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) -> Result<(), SockError> {
+/// Changes the filter of one of a group's users on a device; the link's routers are told. `old` is none for one that joins,
+/// `new` for one that leaves.
+pub(crate) fn change(
+    ns: &mut Netns,
+    t: &mut Turn,
+    dev: DevId,
+    group: Ipv4Addr,
+    old: Option<&Filter<Ipv4Addr>>,
+    new: Option<&Filter<Ipv4Addr>>,
+) -> Result<(), SockError> {
     let device = ns.dev.get_mut(dev).ok_or(SockError::NoDevice)?;
-    let first = device.groups4.join(group).ok_or(SockError::NoBuffers)?;
-    if first && device.is_up() {
-        changed(ns, t, dev, group, true);
+    let changed = device.groups4.change(group, old, new).ok_or(SockError::NoBuffers)?;
+    if !device.is_up() {
+        return Ok(());
+    }
+    let version = version(ns, t, dev);
+    match changed.gone {
+        Some(last) if version < 3 => {
+            if version == 2 && last.reporter && is_reported(ns, dev, group) {
+                send(ns, t, dev, ALL_ROUTERS, &IgmpRepr::Leave { group });
+            }
+        }
+        _ if changed.before == changed.after => {}
+        _ => report_change(ns, t, dev, group, &changed.before, &changed.after),
     }
     Ok(())
-}
-
-/// Leaves a group on a device; after the last user the link's routers are told.
-pub(crate) fn leave(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) {
-    let Some(device) = ns.dev.get_mut(dev) else { return };
-    let Some(last) = device.groups4.leave(group) else { return };
-    if !device.is_up() {
-        return;
-    }
-    if version(ns, t, dev) == 3 {
-        changed(ns, t, dev, group, false);
-    } else if version(ns, t, dev) == 2 && last.reporter && is_reported(ns, dev, group) {
-        send(ns, t, dev, ALL_ROUTERS, &IgmpRepr::Leave { group });
-    }
 }
 
 fn version(ns: &Netns, t: &Turn, dev: DevId) -> u8 {
@@ -61,42 +65,52 @@ fn is_reported(ns: &Netns, dev: DevId, group: Ipv4Addr) -> bool {
 }
 
 /// A change is reported almost at once, together with others of the same moment; repetitions follow.
-fn changed(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr, joined: bool) {
-    if is_reported(ns, dev, group) {
-        let times = ns.sysctl.net4.igmp_qrv.max(1) as u32;
-        let what = if joined { Due::Joined(group, times) } else { Due::Left(group, times) };
-        put_off(ns, t, dev, CHANGE_DELAY, what);
+fn report_change(
+    ns: &mut Netns,
+    t: &Turn,
+    dev: DevId,
+    group: Ipv4Addr,
+    before: &Filter<Ipv4Addr>,
+    after: &Filter<Ipv4Addr>,
+) {
+    if !is_reported(ns, dev, group) {
+        return;
+    }
+    let times = ns.sysctl.net4.igmp_qrv.max(1) as u32;
+    if let Some(device) = ns.dev.get_mut(dev) {
+        device.groups4.note_change(group, before, after, times);
+        put_off(ns, t, dev, CHANGE_DELAY, Due::Changes);
     }
 }
 
 /// Reports changes; those that are to be repeated are due again, together, after a random time.
-fn report_changes(ns: &mut Netns, t: &mut Turn, dev: DevId, changes: &[(bool, Ipv4Addr, u32)]) {
+fn report_changes(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     let speaks_newest = version(ns, t, dev) == 3;
-    let Some(conf) = ns.dev.get(dev).map(|d| &d.conf.v4) else { return };
+    let Some(device) = ns.dev.get_mut(dev) else { return };
+    let conf = &device.conf.v4;
     let interval = if speaks_newest {
         conf.igmpv3_unsolicited_report_interval
     } else {
         conf.igmpv2_unsolicited_report_interval
     };
-    let wait = within(&mut ns.rng, Duration::from_millis(interval as u64));
-    for &(joined, group, times) in changes.iter().filter(|(_, _, times)| *times > 1) {
-        let what = if joined { Due::Joined(group, times - 1) } else { Due::Left(group, times - 1) };
-        put_off(ns, t, dev, wait, what);
+    let (groups, records, again) = device.groups4.take_changes();
+    if again {
+        let wait = within(&mut ns.rng, Duration::from_millis(interval as u64));
+        put_off(ns, t, dev, wait, Due::Changes);
     }
     if speaks_newest {
-        let record = |&(joined, group, _): &(bool, Ipv4Addr, u32)| GroupRecord {
-            kind: if joined { RecordKind::ToExclude } else { RecordKind::ToInclude },
-            group,
-            sources: Vec::new(),
-        };
-        let records: Vec<_> = changes.iter().map(record).collect();
-        for records in records.chunks(RECORDS_MAX) {
-            send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records: records.to_vec() });
-        }
-    } else {
-        for &(_, group, _) in changes.iter().filter(|(joined, ..)| *joined) {
-            report_one(ns, t, dev, group);
-        }
+        return send_records(ns, t, dev, records);
+    }
+    for group in groups {
+        report_one(ns, t, dev, group, &[]);
+    }
+}
+
+/// Sends records in as many reports as the device's MTU asks for.
+fn send_records(ns: &mut Netns, t: &mut Turn, dev: DevId, records: Vec<GroupRecord<Ipv4Addr>>) {
+    let Some(mtu) = ns.dev.get(dev).map(|d| d.mtu as usize) else { return };
+    for records in packed(records, 4, mtu.saturating_sub(REPORT_OVERHEAD)) {
+        send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records });
     }
 }
 
@@ -110,47 +124,36 @@ fn put_off(ns: &mut Netns, t: &Turn, dev: DevId, wait: Duration, what: Due<Ipv4A
 /// Reports are due.
 pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     let Some(device) = ns.dev.get_mut(dev) else { return };
-    let mut changes = Vec::new();
     for due in device.groups4.take_due(t.now) {
         match due {
             Due::All => report_all(ns, t, dev),
-            Due::One(group) => report_one(ns, t, dev, group),
-            Due::Joined(group, times) => changes.push((true, group, times)),
-            Due::Left(group, times) => changes.push((false, group, times)),
+            Due::One(group, asked) => report_one(ns, t, dev, group, &asked),
+            Due::Changes => report_changes(ns, t, dev),
         }
-    }
-    if !changes.is_empty() {
-        report_changes(ns, t, dev, &changes);
     }
 }
 
 /// One report of all groups (version 3's answer to a general query).
 fn report_all(ns: &mut Netns, t: &mut Turn, dev: DevId) {
-    let groups: Vec<Ipv4Addr> =
-        ns.dev.get(dev).map(|d| d.groups4.iter().map(|g| g.addr).collect()).unwrap_or_default();
-    let record = |group| GroupRecord { kind: RecordKind::IsExclude, group, sources: Vec::new() };
-    let records: Vec<_> = groups.into_iter().filter(|g| is_reported(ns, dev, *g)).map(record).collect();
-    for records in records.chunks(RECORDS_MAX) {
-        send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records: records.to_vec() });
-    }
+    let Some(groups) = ns.dev.get(dev).map(|d| &d.groups4) else { return };
+    let records = groups.iter().filter(|g| is_reported(ns, dev, g.addr)).map(|g| g.addr);
+    let records = records.filter_map(|group| groups.current(group, &[])).collect();
+    send_records(ns, t, dev, records);
 }
 
-/// A report about one group, in the version that the link speaks.
-fn report_one(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr) {
-    let member = ns.dev.get(dev).is_some_and(|d| d.groups4.is_member(group));
-    if !member || !is_reported(ns, dev, group) {
+/// A report about one group (or only about the sources that were asked for), in the version that the link speaks.
+fn report_one(ns: &mut Netns, t: &mut Turn, dev: DevId, group: Ipv4Addr, asked: &[Ipv4Addr]) {
+    if !is_reported(ns, dev, group) {
         return;
     }
-    if let Some(device) = ns.dev.get_mut(dev) {
-        device.groups4.reported(group, true);
-    }
-    match version(ns, t, dev) {
+    let version = version(ns, t, dev);
+    let Some(groups) = ns.dev.get_mut(dev).map(|d| &mut d.groups4) else { return };
+    let Some(record) = groups.current(group, asked) else { return };
+    groups.reported(group, true);
+    match version {
         1 => send(ns, t, dev, group, &IgmpRepr::ReportV1 { group }),
         2 => send(ns, t, dev, group, &IgmpRepr::ReportV2 { group }),
-        _ => {
-            let records = vec![GroupRecord { kind: RecordKind::IsExclude, group, sources: Vec::new() }];
-            send(ns, t, dev, ALL_V3_ROUTERS, &IgmpRepr::ReportV3 { records });
-        }
+        _ => send_records(ns, t, dev, vec![record]),
     }
 }
 
@@ -183,7 +186,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
     };
     match repr {
         IgmpRepr::Query { max_response_ds, group, v3 } => {
-            query(ns, t, pkt.dev, max_response_ds, group, v3.is_some());
+            query(ns, t, pkt.dev, max_response_ds, group, v3);
         }
         // Another member has answered: versions 1 and 2 then keep silent (RFC 2236 §3).
         IgmpRepr::ReportV1 { group } | IgmpRepr::ReportV2 { group } => {
@@ -199,13 +202,20 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
 }
 
 /// A router asks who is a member (RFC 3376 §5.2).
-fn query(ns: &mut Netns, t: &mut Turn, dev: DevId, max_response_ds: u32, group: Ipv4Addr, v3: bool) {
+fn query(
+    ns: &mut Netns,
+    t: &Turn,
+    dev: DevId,
+    max_response_ds: u32,
+    group: Ipv4Addr,
+    v3: Option<QueryV3<Ipv4Addr>>,
+) {
     let asked = if max_response_ds == 0 {
         V1_RESPONSE
     } else {
         Duration::from_millis(u64::from(max_response_ds) * 100)
     };
-    if !v3 {
+    if v3.is_none() {
         let version = if max_response_ds == 0 { 1 } else { 2 };
         if let Some(device) = ns.dev.get_mut(dev) {
             device.groups4.heard_older(version, t.now + OLDER_QUERIER_PRESENT);
@@ -219,10 +229,11 @@ fn query(ns: &mut Netns, t: &mut Turn, dev: DevId, max_response_ds: u32, group: 
         put_off(ns, t, dev, wait, Due::All);
         return;
     }
+    let asked_sources = v3.map(|q| q.sources).unwrap_or_default();
     for member in groups.into_iter().filter(|g| group.is_unspecified() || *g == group) {
         if is_reported(ns, dev, member) {
             let wait = within(&mut ns.rng, asked);
-            put_off(ns, t, dev, wait, Due::One(member));
+            put_off(ns, t, dev, wait, Due::One(member, asked_sources.clone()));
         }
     }
 }
@@ -233,9 +244,9 @@ pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     if !device.groups4.is_member(ALL_SYSTEMS) {
         let _ = device.groups4.join(ALL_SYSTEMS);
     }
-    let groups: Vec<Ipv4Addr> = device.groups4.iter().map(|g| g.addr).collect();
-    for group in groups {
-        changed(ns, t, dev, group, true);
+    let groups: Vec<_> = device.groups4.iter().map(|g| (g.addr, g.filter())).collect();
+    for (group, filter) in groups {
+        report_change(ns, t, dev, group, &Filter::NONE, &filter);
     }
 }
 

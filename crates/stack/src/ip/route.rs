@@ -67,7 +67,10 @@ fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(Route
     let looped = pkt.pkt_type == PktType::Loopback || device.is_loopback();
     check_addresses(ns, pkt.dev, ip, looped)?;
     if ip.dst.is_multicast() {
-        let member = looped || device.groups4.is_member(ip.dst) || device.allmulti > 0;
+        let looped = pkt.pkt_type == PktType::Loopback;
+        // Queries come from routers, whom no filter of sources is about.
+        let asked = ip.protocol == netspace_wire::protocol::IGMP && device.groups4.is_member(ip.dst);
+        let member = looped || asked || device.groups4.allows(ip.dst, ip.src) || device.allmulti > 0;
         return if member {
             Ok((RouteIn::Multicast, false))
         } else {

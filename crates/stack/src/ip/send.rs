@@ -113,10 +113,11 @@ fn route_and_output(
 /// Group and broadcast packets come back to this host's own members.
 fn loop_back(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, info: &SendInfo, route: &RouteOut, group: Ipv4Addr) {
     let octets = pkt.len() as u64;
+    let source = Ipv4Repr::parse_quoted(pkt.network_header()).map_or(Ipv4Addr::UNSPECIFIED, |(ip, _)| ip.src);
     let member = if route.kind == RouteKind::Multicast {
         ns.snmp.inc(Counter::IpExtOutMcastPkts);
         ns.snmp.add(Counter::IpExtOutMcastOctets, octets);
-        info.multicast_loop && ns.dev.get(route.dev).is_some_and(|d| d.groups4.is_member(group))
+        info.multicast_loop && ns.dev.get(route.dev).is_some_and(|d| d.groups4.allows(group, source))
     } else {
         ns.snmp.inc(Counter::IpExtOutBcastPkts);
         ns.snmp.add(Counter::IpExtOutBcastOctets, octets);

@@ -100,8 +100,8 @@ pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
         let _ = ns
             .fib6
             .add(kernel_route(all_groups, dev, Kind::Multicast, TABLE_LOCAL, METRIC_ADDRCONF), Add::Append);
-        super::mld::device_up(ns, t, dev, router);
     }
+    super::mld::device_up(ns, t, dev, router);
     let addrs: Vec<Ipv6Addr> =
         ns.dev.get(dev).map(|d| d.addrs6.iter().map(|a| a.addr).collect()).unwrap_or_default();
     for addr in addrs {

@@ -80,7 +80,10 @@ fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv6Repr) -> Result<(Route
     let looped = pkt.pkt_type == PktType::Loopback || device.is_loopback();
     check_addresses(ip, looped)?;
     if ip.dst.is_multicast() {
-        let member = looped || device.groups6.is_member(ip.dst) || device.allmulti > 0;
+        let looped = pkt.pkt_type == PktType::Loopback;
+        // Queries come from routers, whom no filter of sources is about.
+        let asked = || device.groups6.is_member(ip.dst) && super::mld::is_mld(pkt.network_header());
+        let member = looped || device.groups6.allows(ip.dst, ip.src) || device.allmulti > 0 || asked();
         return if member {
             Ok((RouteIn::Multicast, false))
         } else {

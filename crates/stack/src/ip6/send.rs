@@ -111,7 +111,8 @@ fn loop_back(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, info: &SendInfo, route: &R
     ns.snmp.inc(Counter::Ip6OutMcastPkts);
     ns.snmp.add(Counter::Ip6OutMcastOctets, pkt.len() as u64);
     let IpAddr::V6(group) = info.dst else { return };
-    let member = ns.dev.get(route.dev).is_some_and(|d| !d.is_loopback() && d.groups6.is_member(group));
+    let Ok((ip, _)) = Ipv6Repr::parse(pkt.network_header()) else { return };
+    let member = ns.dev.get(route.dev).is_some_and(|d| !d.is_loopback() && d.groups6.allows(group, ip.src));
     if info.multicast_loop && member {
         let mut copy = t.clone_pkt(pkt);
         copy.pkt_type = PktType::Loopback;

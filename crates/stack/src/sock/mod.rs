@@ -50,6 +50,8 @@ pub use sysctl::{ReservedPorts, SockSysctls};
 pub use table::{MAX_SOCKETS, Sockets};
 pub use types::*;
 
+pub use crate::membership::{Filter, FilterMode, SourceUse};
+
 /// A timer of the socket layer, kept in the namespace's wheel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SockTimer {

@@ -7,6 +7,7 @@ use netspace_tcp::CongestionKind;
 
 use super::bpf::Program;
 use super::fast_open_key::FastOpenKeys;
+use super::multicast::SourceChange;
 use super::out::priority_of;
 use super::socket::{Kind, Options, Socket};
 use super::tcp::{self, OptionsTcp};
@@ -39,6 +40,11 @@ pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> 
         SockOpt::IpDropMembership(asked) | SockOpt::V6DropMembership(asked) => {
             return multicast::leave(ns, t, id, asked);
         }
+        SockOpt::JoinSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Join),
+        SockOpt::LeaveSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Leave),
+        SockOpt::BlockSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Block),
+        SockOpt::UnblockSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Unblock),
+        SockOpt::SourceFilter(asked) => return multicast::set_filter(ns, t, id, asked),
         SockOpt::UdpCork(on) => {
             ns.sockets.get_mut(id)?.udp().ok_or(SockError::NoSuchOption)?.cork = on;
             return if on { Ok(()) } else { udp::uncork(ns, t, id) };
@@ -277,6 +283,7 @@ fn set_v6(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockE
         SockOpt::V6OldPktInfo(on) => opts.old_pktinfo6 = on,
         SockOpt::V6OldHopLimit(on) => opts.old_hops6 = on,
         SockOpt::V6RecvTclass(on) => opts.recv_tclass6 = on,
+        SockOpt::V6MulticastAll(on) => opts.multicast_all6 = on,
         SockOpt::V6RecvErr(on) => {
             opts.recv_err6 = on;
             if !on {
@@ -513,6 +520,7 @@ fn get_v6(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::V6OldPktInfo => SockOpt::V6OldPktInfo(opts.old_pktinfo6),
         OptName::V6OldHopLimit => SockOpt::V6OldHopLimit(opts.old_hops6),
         OptName::V6RecvTclass => SockOpt::V6RecvTclass(opts.recv_tclass6),
+        OptName::V6MulticastAll => SockOpt::V6MulticastAll(opts.multicast_all6),
         OptName::V6RecvErr => SockOpt::V6RecvErr(opts.recv_err6),
         OptName::V6Tclass => SockOpt::V6Tclass(opts.tclass6),
         OptName::V6MtuDiscover => SockOpt::V6MtuDiscover(opts.pmtu6),

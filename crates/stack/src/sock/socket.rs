@@ -11,7 +11,7 @@ use super::queue::{ErrorQueue, RecvQueue};
 use super::sysctl::SockSysctls;
 use super::tcp::TcpSock;
 use super::udp::Udp;
-use super::{Family, Membership, PmtuDiscover, Readiness, SockError, SockType, unspecified};
+use super::{Family, Filter, Membership, PmtuDiscover, Readiness, SockError, SockType, unspecified};
 use crate::RouteOut;
 
 /// What the socket speaks, and the state that goes with it.
@@ -146,6 +146,7 @@ with_defaults! {
         pub(crate) hdrincl4: bool = false,
         pub(crate) multicast: MulticastOut = MulticastOut::DEFAULT,
         pub(crate) multicast_all: bool = true,
+        pub(crate) multicast_all6: bool = true,
         pub(crate) freebind: bool = false,
         pub(crate) transparent: bool = false,
         pub(crate) bind_address_no_port: bool = false,
@@ -181,12 +182,14 @@ with_defaults! {
 }
 
 /// A group that a socket has joined.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Member {
     pub(crate) group: IpAddr,
     pub(crate) dev: DevId,
     /// As the program asked: what a leave must match.
     pub(crate) asked: Membership,
+    /// Whom it wants to hear.
+    pub(crate) filter: Filter<IpAddr>,
 }
 
 impl Options {

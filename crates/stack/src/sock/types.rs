@@ -8,6 +8,8 @@ use bytes::Bytes;
 use netspace_base::{DevId, Instant};
 use netspace_tcp::ControllerInfo;
 
+use crate::membership::Filter;
+
 pub use crate::error::SockError;
 
 slotmap::new_key_type! {
@@ -366,6 +368,24 @@ pub struct Membership {
     pub local: Option<Ipv4Addr>,
 }
 
+/// A source of a multicast group, for filters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceMembership {
+    /// The group, and on which device.
+    pub at: Membership,
+    /// The source.
+    pub source: IpAddr,
+}
+
+/// The whole source filter of a membership (`struct group_filter`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceFilter {
+    /// The group, and on which device.
+    pub at: Membership,
+    /// Which sources.
+    pub filter: Filter<IpAddr>,
+}
+
 macro_rules! options {
     ($($variant:ident($ty:ty), $doc:literal;)*) => {
         /// A socket option and its value.
@@ -433,6 +453,11 @@ options! {
     IpRecvTos(bool), "`IP_RECVTOS`";
     IpRecvErr(bool), "`IP_RECVERR`";
     IpRecvOrigDstAddr(bool), "`IP_RECVORIGDSTADDR`";
+    JoinSource(SourceMembership), "`IP_ADD_SOURCE_MEMBERSHIP`, `MCAST_JOIN_SOURCE_GROUP`, of either family";
+    LeaveSource(SourceMembership), "`IP_DROP_SOURCE_MEMBERSHIP`, `MCAST_LEAVE_SOURCE_GROUP`";
+    BlockSource(SourceMembership), "`IP_BLOCK_SOURCE`, `MCAST_BLOCK_SOURCE`";
+    UnblockSource(SourceMembership), "`IP_UNBLOCK_SOURCE`, `MCAST_UNBLOCK_SOURCE`";
+    SourceFilter(SourceFilter), "`IP_MSFILTER`, `MCAST_MSFILTER`: get it by [`crate::Netns::source_filter`]";
     IpRecvFragSize(bool), "`IP_RECVFRAGSIZE`";
     IpRecvErrRfc4884(bool), "`IP_RECVERR_RFC4884`: accepted";
     IpNoDefrag(bool), "`IP_NODEFRAG`: accepted";
@@ -466,6 +491,7 @@ options! {
     V6OldPktInfo(bool), "`IPV6_2292PKTINFO`: as before RFC 3542";
     V6OldHopLimit(bool), "`IPV6_2292HOPLIMIT`: as before RFC 3542";
     V6RecvTclass(bool), "`IPV6_RECVTCLASS`";
+    V6MulticastAll(bool), "`IPV6_MULTICAST_ALL`";
     V6RecvErr(bool), "`IPV6_RECVERR`";
     V6RecvOrigDstAddr(bool), "`IPV6_RECVORIGDSTADDR`";
     V6RecvFragSize(bool), "`IPV6_RECVFRAGSIZE`";

@@ -193,7 +193,7 @@ table! {
     icmp_ratelimit = 1000, 0..=2147483647, "Milliseconds between errors to one destination (bursts of 6); 0: no limit.";
     icmp_ratemask = 6168, 0..=2147483647, "Bits of the types that are limited.";
     igmp_link_local_mcast_reports = 1, 0..=1, "Whether groups 224.0.0.0/24 are reported.";
-    igmp_max_msf = 10, 0..=2147483647, "Kept: sources are not filtered.";
+    igmp_max_msf = 10, 0..=2147483647, "Sources in the filter of one membership.";
     igmp_qrv = 2, 1..=2147483647, "IGMP's robustness variable: how often a report is sent.";
     inet_peer_maxttl = 600, 0..=2147483647, "Kept.";
     inet_peer_minttl = 120, 0..=2147483647, "Kept.";
@@ -244,7 +244,7 @@ table! {
     max_dst_opts_number = 8, -2147483648..=2147483647, "Kept: eight are taken.";
     max_hbh_length = 2147483647, -2147483648..=2147483647, "Kept.";
     max_hbh_opts_number = 8, -2147483648..=2147483647, "Kept: eight are taken.";
-    mld_max_msf = 64, 0..=2147483647, "Kept: sources are not filtered.";
+    mld_max_msf = 64, 0..=2147483647, "Sources in the filter of one membership.";
     mld_qrv = 2, 1..=2147483647, "MLD's robustness variable.";
 }
 

@@ -124,3 +124,37 @@ pub(super) fn igmp6(ns: &Netns, _now: Instant) -> String {
     }
     out
 }
+
+/// The sources in the filters of groups, and how many filters include and exclude each.
+pub(super) fn mcfilter(ns: &Netns, _now: Instant) -> String {
+    let mut out = "Idx Device        MCA        SRC    INC    EXC\n".to_owned();
+    for device in ns.dev.iter() {
+        for group in device.groups4.iter() {
+            for source in group.sources() {
+                let (index, name) = (device.id.0, &device.name);
+                let (mca, src) = (group.addr.to_bits(), source.addr.to_bits());
+                let (include, exclude) = (source.include, source.exclude);
+                let _ =
+                    writeln!(out, "{index:3} {name:>6.6} 0x{mca:08x} 0x{src:08x} {include:6} {exclude:6}");
+            }
+        }
+    }
+    out
+}
+
+pub(super) fn mcfilter6(ns: &Netns, _now: Instant) -> String {
+    let mut out =
+        "Idx Device                Multicast Address                   Source Address    INC    EXC\n"
+            .to_owned();
+    for device in ns.dev.iter() {
+        for group in device.groups6.iter() {
+            for source in group.sources() {
+                let (index, name) = (device.id.0, &device.name);
+                let (mca, src) = (hex6(group.addr), hex6(source.addr));
+                let (include, exclude) = (source.include, source.exclude);
+                let _ = writeln!(out, "{index:3} {name:>6.6} {mca} {src} {include:6} {exclude:6}");
+            }
+        }
+    }
+    out
+}

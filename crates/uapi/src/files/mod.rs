@@ -35,11 +35,8 @@ static PROC_NET: &[(&str, Text)] = &[
     ("igmp", device::igmp),
     ("igmp6", device::igmp6),
     ("ipv6_route", route::ipv6_route),
-    ("mcfilter", |_, _| "Idx Device        MCA        SRC    INC    EXC\n".to_owned()),
-    ("mcfilter6", |_, _| {
-        "Idx Device                Multicast Address                   Source Address    INC    EXC\n"
-            .to_owned()
-    }),
+    ("mcfilter", device::mcfilter),
+    ("mcfilter6", device::mcfilter6),
     ("netlink", |_, _| {
         "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
             .to_owned()

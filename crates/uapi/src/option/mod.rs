@@ -11,12 +11,14 @@
 //! all others need an int; what does not fit the caller's room is cut.
 
 pub(crate) mod cc_info;
+mod multicast;
 mod table;
 mod tcp_info;
 mod value;
 
 use std::time::Duration;
 
+pub use multicast::{emit_filter, filter_request};
 use netspace_base::DevId;
 use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
 pub use table::{Access, Codec, DoorOption, Owner, Row, row, rows};
@@ -55,6 +57,9 @@ pub enum Get {
     Door(DoorOption),
     /// Always this number.
     Fixed(i32),
+    /// `IP_MSFILTER`, `MCAST_MSFILTER`: read the caller's value by [`filter_request`], ask the stack's `source_filter`, then
+    /// [`emit_filter`].
+    SourceFilter,
 }
 
 /// The name of an option as programs write it, for traces (`SOL_IP`, `IP_TTL`).
@@ -96,6 +101,7 @@ pub fn get(kind: SockKind, level: i32, number: i32) -> Result<Get, Errno> {
     Ok(match row.owner {
         Owner::Fixed(value) => Get::Fixed(value),
         Owner::Door(option) => Get::Door(option),
+        Owner::Stack(OptName::SourceFilter, _) => Get::SourceFilter,
         Owner::Stack(name, _) => Get::Stack(name),
     })
 }

@@ -3,7 +3,7 @@
 //! To add an option, add a row. Numbers are those of asm-generic/socket.h, linux/in.h, linux/in6.h, linux/tcp.h and
 //! linux/udp.h (the same on x86-64 and arm64).
 
-use netspace_stack::sock::{BpfInsn, Membership, OptName, PmtuDiscover, SockOpt};
+use netspace_stack::sock::{BpfInsn, Membership, OptName, PmtuDiscover, SockOpt, SourceMembership};
 
 /// `SOL_SOCKET`.
 pub const SOL_SOCKET: i32 = 1;
@@ -90,6 +90,14 @@ pub enum Codec {
     Mreq6(fn(Membership) -> SockOpt),
     /// `struct group_req`.
     GroupReq(fn(Membership) -> SockOpt),
+    /// `struct ip_mreq_source`.
+    MreqSource(fn(SourceMembership) -> SockOpt),
+    /// `struct group_source_req`.
+    GroupSourceReq(fn(SourceMembership) -> SockOpt),
+    /// `struct ip_msfilter`.
+    MsFilter,
+    /// `struct group_filter`.
+    GroupFilter,
     /// A classic BPF program: an array of `struct sock_filter`.
     Filter(fn(Vec<BpfInsn>) -> SockOpt),
     /// Any int, without a value to keep (`SO_DETACH_FILTER`).
@@ -281,8 +289,18 @@ static ROWS: &[Row] = rows! {
     SOL_IP 34 IP_MULTICAST_LOOP ReadWrite bool!(IpMulticastLoop);
     SOL_IP 35 IP_ADD_MEMBERSHIP Write stack!(IpAddMembership, Codec::Mreq);
     SOL_IP 36 IP_DROP_MEMBERSHIP Write stack!(IpDropMembership, Codec::Mreq);
+    SOL_IP 37 IP_UNBLOCK_SOURCE Write stack!(UnblockSource, Codec::MreqSource);
+    SOL_IP 38 IP_BLOCK_SOURCE Write stack!(BlockSource, Codec::MreqSource);
+    SOL_IP 39 IP_ADD_SOURCE_MEMBERSHIP Write stack!(JoinSource, Codec::MreqSource);
+    SOL_IP 40 IP_DROP_SOURCE_MEMBERSHIP Write stack!(LeaveSource, Codec::MreqSource);
+    SOL_IP 41 IP_MSFILTER ReadWrite stack!(SourceFilter, MsFilter);
     SOL_IP 42 MCAST_JOIN_GROUP Write stack!(IpAddMembership, Codec::GroupReq);
+    SOL_IP 43 MCAST_BLOCK_SOURCE Write stack!(BlockSource, Codec::GroupSourceReq);
+    SOL_IP 44 MCAST_UNBLOCK_SOURCE Write stack!(UnblockSource, Codec::GroupSourceReq);
     SOL_IP 45 MCAST_LEAVE_GROUP Write stack!(IpDropMembership, Codec::GroupReq);
+    SOL_IP 46 MCAST_JOIN_SOURCE_GROUP Write stack!(JoinSource, Codec::GroupSourceReq);
+    SOL_IP 47 MCAST_LEAVE_SOURCE_GROUP Write stack!(LeaveSource, Codec::GroupSourceReq);
+    SOL_IP 48 MCAST_MSFILTER ReadWrite stack!(SourceFilter, GroupFilter);
     SOL_IP 49 IP_MULTICAST_ALL ReadWrite bool!(IpMulticastAll);
     SOL_IP 50 IP_UNICAST_IF ReadWrite stack!(IpUnicastIf, Codec::UnicastIf);
     SOL_IP 51 IP_LOCAL_PORT_RANGE ReadWrite stack!(IpLocalPortRange, Codec::Int, MIN, MAX);
@@ -300,11 +318,17 @@ static ROWS: &[Row] = rows! {
     SOL_IPV6 24 IPV6_MTU ReadWrite stack!(V6Mtu, Codec::Int, 0, MAX);
     SOL_IPV6 25 IPV6_RECVERR ReadWrite bool!(V6RecvErr);
     SOL_IPV6 26 IPV6_V6ONLY ReadWrite bool!(V6Only);
+    SOL_IPV6 29 IPV6_MULTICAST_ALL ReadWrite bool!(V6MulticastAll);
     SOL_IPV6 31 IPV6_RECVERR_RFC4884 ReadWrite stack!(V6RecvErrRfc4884, Codec::ZeroOrOne);
     SOL_IPV6 33 IPV6_FLOWINFO_SEND ReadWrite bool!(V6FlowInfoSend);
     SOL_IPV6 36 IPV6_HDRINCL ReadWrite bool!(V6HdrIncl);
     SOL_IPV6 42 MCAST_JOIN_GROUP Write stack!(V6AddMembership, Codec::GroupReq);
+    SOL_IPV6 43 MCAST_BLOCK_SOURCE Write stack!(BlockSource, Codec::GroupSourceReq);
+    SOL_IPV6 44 MCAST_UNBLOCK_SOURCE Write stack!(UnblockSource, Codec::GroupSourceReq);
     SOL_IPV6 45 MCAST_LEAVE_GROUP Write stack!(V6DropMembership, Codec::GroupReq);
+    SOL_IPV6 46 MCAST_JOIN_SOURCE_GROUP Write stack!(JoinSource, Codec::GroupSourceReq);
+    SOL_IPV6 47 MCAST_LEAVE_SOURCE_GROUP Write stack!(LeaveSource, Codec::GroupSourceReq);
+    SOL_IPV6 48 MCAST_MSFILTER ReadWrite stack!(SourceFilter, GroupFilter);
     SOL_IPV6 49 IPV6_RECVPKTINFO ReadWrite bool!(V6RecvPktInfo);
     SOL_IPV6 51 IPV6_RECVHOPLIMIT ReadWrite bool!(V6RecvHopLimit);
     SOL_IPV6 62 IPV6_DONTFRAG ReadWrite bool!(V6DontFrag);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use netspace_base::DevId;
 use netspace_stack::sock::{BpfInsn, Membership, PmtuDiscover, SockOpt};
 
+use super::multicast::{ipv4_at, some_dev};
 use super::table::Codec;
-use super::{Devices, SOL_IP, cc_info, tcp_info};
+use super::{Devices, SOL_IP, cc_info, multicast, tcp_info};
 use crate::bytes_at::{array, c_str, i32_at, i64_at, u16_at, u32_at, u64_at};
 use crate::errno::{EINVAL, ENODEV, ENOPROTOOPT, Errno};
 use crate::sockaddr;
@@ -87,7 +88,11 @@ pub(super) fn read(codec: Codec, level: i32, bytes: &[u8], devices: &dyn Devices
         Codec::MulticastIf => SockOpt::IpMulticastIf(multicast_if(bytes)?),
         Codec::Mreq(make) => make(mreq(bytes)?),
         Codec::Mreq6(make) => make(mreq6(bytes)?),
-        Codec::GroupReq(make) => make(group_req(bytes)?),
+        Codec::GroupReq(make) => make(multicast::of_level(level, group_req(bytes)?)?),
+        Codec::MreqSource(make) => make(multicast::mreq_source(bytes)?),
+        Codec::GroupSourceReq(make) => make(multicast::group_source_req(bytes)?),
+        Codec::MsFilter => SockOpt::SourceFilter(multicast::ms_filter(bytes)?),
+        Codec::GroupFilter => SockOpt::SourceFilter(multicast::group_filter(bytes)?),
         Codec::Filter(make) => make(filter(bytes)?),
         Codec::Unit(make) => value().map(|_| make())?,
         Codec::Bytes40 => SockOpt::IpOptions(ip_options(bytes)?),
@@ -141,14 +146,6 @@ fn dev_name(bytes: &[u8], devices: &dyn Devices) -> Result<Option<DevId>, Errno>
 fn dev_index(value: i32) -> Result<Option<DevId>, Errno> {
     let index = u32::try_from(value).map_err(|_| EINVAL)?;
     Ok(some_dev(index))
-}
-
-fn some_dev(index: u32) -> Option<DevId> {
-    (index != 0).then_some(DevId(index))
-}
-
-fn ipv4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    array::<4>(bytes, at).map(Ipv4Addr::from)
 }
 
 /// `in_addr` (4 bytes), `ip_mreq` (8) or `ip_mreqn` (12).
@@ -317,7 +314,9 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::NoFcs(on) | O::SelectErrQueue(on) | O::PreferBusyPoll(on) | O::TxRehash(on) => on_off(*on),
         O::RcvMark(on) | O::RcvPriority(on) | O::IpRecvFragSize(on) | O::IpNoDefrag(on) => on_off(*on),
         O::IpRecvErrRfc4884(on) | O::V6RecvErrRfc4884(on) | O::V6RecvOrigDstAddr(on) => on_off(*on),
-        O::V6RecvFragSize(on) | O::UdpNoCheck6Tx(on) | O::UdpNoCheck6Rx(on) => on_off(*on),
+        O::V6RecvFragSize(on) | O::V6MulticastAll(on) | O::UdpNoCheck6Tx(on) | O::UdpNoCheck6Rx(on) => {
+            on_off(*on)
+        }
         O::IpUnicastIf(d) | O::V6UnicastIf(d) => (dev(d) as u32).to_be() as i32,
         O::V6Freebind(on) | O::V6Transparent(on) | O::TcpNoDelay(on) | O::TcpCork(on) => on_off(*on),
         O::TcpQuickAck(on) | O::TcpFastOpenConnect(on) | O::UdpCork(on) | O::UdpGro(on) => on_off(*on),
@@ -343,6 +342,8 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         | O::DetachFilter(())
         | O::MaxPacingRate(_) => return None,
         O::DetachReuseportFilter(()) => return None,
+        O::JoinSource(_) | O::LeaveSource(_) | O::BlockSource(_) | O::UnblockSource(_) => return None,
+        O::SourceFilter(_) => return None,
         O::IpMulticastIf(_) | O::IpAddMembership(_) | O::IpDropMembership(_) | O::IpOptions(_) => {
             return None;
         }

@@ -160,11 +160,13 @@ fn takes_cast(socket: &Socket, arrival: &Arrival, header: &Heading) -> bool {
         && (!header.unchecked6 || takes_unchecked(socket))
 }
 
-/// Whether a socket takes datagrams to a group: it has joined it on that device, or has left `IP_MULTICAST_ALL` on and
-/// another socket has.
+/// Whether a socket takes datagrams to a group: it has joined it on that device and its filter lets the source pass, or it
+/// has not joined it, another socket has, and `IP_MULTICAST_ALL` is on.
 pub(crate) fn is_member(socket: &Socket, arrival: &Arrival) -> bool {
-    let joined = |dev| socket.opts.memberships.iter().any(|m| m.group == arrival.dst && m.dev == dev);
-    socket.opts.multicast_all || joined(arrival.dev)
+    let opts = &socket.opts;
+    let all = if arrival.dst.is_ipv4() { opts.multicast_all } else { opts.multicast_all6 };
+    let joined = opts.memberships.iter().find(|m| m.group == arrival.dst && m.dev == arrival.dev);
+    joined.map_or(all, |member| member.filter.allows(arrival.src))
 }
 
 /// Puts a datagram (or the several of a GSO packet) on a socket's queue.

@@ -197,7 +197,7 @@ fn read(
         Get::Door(which @ (DoorOption::RecvTimeout | DoorOption::SendTimeout)) => {
             option::emit_timeval(timeout(runner, id, which), room)
         }
-        Get::Door(_) => return Ok(None),
+        Get::Door(_) | Get::SourceFilter => return Ok(None),
     }))
 }
 
