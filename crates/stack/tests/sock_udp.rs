@@ -39,6 +39,31 @@ fn datagrams_come_whole_with_their_sender_and_control() {
     }
 }
 
+/// As Linux: what a host sends to itself counts as received by the device that has the address, not by loopback.
+#[test]
+fn datagrams_to_an_own_ipv6_address_come_by_the_device_that_has_it() {
+    let mut net = Net::new();
+    let eth0 = net.dev[A];
+    let local = net.host[A].dev.get(eth0).unwrap().addrs6.iter().find(|a| a.addr.is_unicast_link_local());
+    let scoped = format!("[{}%{}]:53", local.unwrap().addr, eth0.0);
+    for (to, scope) in [("[fd00::1]:53", 0), (&*scoped, eth0.0)] {
+        let s = net.udp_at(A, "[::]:53");
+        net.call(A, |ns, t| ns.set_option(t, s, SockOpt::BindToDevice(Some(eth0)))).unwrap();
+        let c = net.socket(A, Family::Inet6, SockType::Dgram);
+        net.send_to(A, c, b"x", to).unwrap();
+        net.advance(MS);
+        let got = net.recv(A, s).expect("a socket bound to the device takes it");
+        assert_eq!(got.control.dev, eth0, "{to}");
+        assert!(matches!(got.from, Some(std::net::SocketAddr::V6(from)) if from.scope_id() == scope), "{to}");
+        net.call(A, |ns, t| ns.close(t, s));
+    }
+    let s = net.udp_at(A, "[::1]:54");
+    let c = net.socket(A, Family::Inet6, SockType::Dgram);
+    net.send_to(A, c, b"x", "[::1]:54").unwrap();
+    net.advance(MS);
+    assert_ne!(net.recv(A, s).unwrap().control.dev, eth0, "::1 is loopback's");
+}
+
 #[test]
 fn a_dual_stack_socket_sees_ipv4_as_mapped_addresses() {
     let mut net = Net::new();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netspace_base::{DropReason, Pkt, Point};
+use netspace_base::{DevId, DropReason, Pkt, Point};
 use netspace_wire::ipv6::ext::{Chain, ChainError, is_extension};
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr, NEXT_HEADER_OFFSET};
 use netspace_wire::protocol;
@@ -41,7 +41,7 @@ pub(crate) fn deliver(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, ip: &Ipv6
         protocol: chain.protocol,
         ttl: ip.hop_limit,
         tos: traffic_class,
-        dev: pkt.dev,
+        dev: receiving_device(ns, &pkt, ip, cast),
         cast,
     };
     if !pkt.pull_linear(chain.offset) {
@@ -103,6 +103,14 @@ fn upper_layer(
         }
         ChainError::Drop | ChainError::Truncated => {}
     })
+}
+
+/// The device that programs are told: a packet to an own address comes by loopback, and counts as received by the device
+/// that has the address. Its scope and `IPV6_PKTINFO` say so, and a socket bound to that device takes it.
+fn receiving_device(ns: &Netns, pkt: &Pkt, ip: &Ipv6Repr, cast: Cast) -> DevId {
+    let looped = cast == Cast::Unicast && ns.dev.get(pkt.dev).is_some_and(crate::dev::Device::is_loopback);
+    let owner = || ns.dev.iter().find(|device| device.addr6(ip.dst).is_some());
+    if looped { owner().map_or(pkt.dev, |device| device.id) } else { pkt.dev }
 }
 
 /// The address of ours that the packet came to: for a group, one of the receiving device.
