@@ -45,6 +45,55 @@ fn hosts_of_the_examples_reach_each_other_in_both_families() {
     }
 }
 
+/// Static routes fail over where a router's own link is lost, and only there (examples/ring.yaml says so).
+#[test]
+fn a_second_route_takes_over_when_a_link_is_unplugged() {
+    let mut world = world(example("ring"), 1);
+    let link = |world: &World, name: &str| world.find_link(name).expect("a link").0;
+    for v4 in [true, false] {
+        let right = address(&world, "right", "left", v4);
+        let by_r2 =
+            ping(&mut world, "left", right, SECOND).and_then(|_| ping(&mut world, "left", right, SECOND));
+        assert_eq!(by_r2.map(|t| t.as_millis()), Ok(14), "there by r2 (4 ms), back by r4 (10 ms)");
+        let number = link(&world, "r1--r2");
+        world.set_link_up(number, false);
+        let _ = ping(&mut world, "left", right, SECOND);
+        let by_r4 = ping(&mut world, "left", right, SECOND);
+        assert_eq!(by_r4.map(|t| t.as_millis()), Ok(20), "both ways by r4");
+        world.set_link_up(number, true);
+        // Beyond the next router nobody is told.
+        let far = link(&world, "r2--r3");
+        world.set_link_up(far, false);
+        assert!(ping(&mut world, "left", right, SECOND).is_err());
+        world.set_link_up(far, true);
+        let _ = ping(&mut world, "left", right, 5 * SECOND);
+    }
+}
+
+/// What hosts send as they come up is part of a capture.
+#[test]
+fn who_watches_from_the_start_sees_the_first_frames() {
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicUsize>);
+    impl FrameSink for Count {
+        fn frame(&mut self, tap: &netspace_stack::Tap) {
+            if tap.outgoing && tap.at == netspace_base::Instant::ZERO {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    let count = Count::default();
+    let sink = count.clone();
+    let clock = netspace_lab::world::Clock::virtual_time();
+    let plan = plan_of("hosts: {a: {}, b: {}}\nlinks: [a -- b]\n");
+    World::from_plan_watched::<netspace_lab::world::BuildError>(plan, None, clock, |world| {
+        world.add_tap(Box::new(sink));
+        Ok(())
+    })
+    .expect("a world");
+    assert!(count.0.load(Ordering::Relaxed) >= 2, "each host reports its groups when it comes up");
+}
+
 #[test]
 fn unknown_addresses_are_unreachable_and_said_to_be() {
     let mut world = world(example("hello"), 1);
