@@ -7,7 +7,7 @@ use anyhow::Context;
 use netspace_base::Seed;
 use netspace_door::Door;
 use netspace_lab::run::{Lab, RunError, RunOptions};
-use netspace_lab::world::CaptureHandle;
+use netspace_lab::world::{CaptureHandle, World};
 
 use crate::labfile::Loaded;
 use crate::output::{BadInput, bad_input, warning};
@@ -50,15 +50,11 @@ impl Running {
         // Programs are told the name by which their lab can be reached (`NETSPACE_LAB`).
         loaded.plan.name.clone_from(&info.name);
         let run_options = RunOptions::from_this_process().context("cannot tell where this program lies")?;
-        let mut lab = Lab::start(loaded.plan, door, options.seed.map(Seed), run_options)?;
-        let capture = match options.pcap {
-            None => None,
-            Some(dir) => Some(
-                lab.world
-                    .capture(dir)
-                    .map_err(|error| bad_input(format!("cannot capture into {}: {error}", dir.display())))?,
-            ),
-        };
+        let mut capture = None;
+        let mut lab = Lab::start_watched(loaded.plan, door, options.seed.map(Seed), run_options, |world| {
+            capture = options.pcap.map(|dir| start_capture(world, dir)).transpose()?;
+            anyhow::Ok(())
+        })?;
         let session = Session::new(&mut lab, info, dir)?;
         Ok(Self { lab, session, capture })
     }
@@ -82,6 +78,10 @@ impl Running {
         }
         session.close();
     }
+}
+
+fn start_capture(world: &mut World, dir: &Path) -> anyhow::Result<CaptureHandle> {
+    world.capture(dir).map_err(|error| bad_input(format!("cannot capture into {}: {error}", dir.display())))
 }
 
 /// Takes a directory for the lab. A lab in the foreground runs without one where there is none to be had.

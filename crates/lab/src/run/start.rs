@@ -21,8 +21,19 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 impl Lab {
     /// Makes the world of a plan with its door; nothing runs on it yet. `door` should have been made early: it forks.
     pub fn start(plan: Plan, door: Door, seed: Option<Seed>, options: RunOptions) -> Result<Self, RunError> {
-        let mut world = World::from_plan(plan, seed, Clock::real())?;
-        world.attach_door(door)?;
+        Self::start_watched(plan, door, seed, options, |_| Ok(()))
+    }
+
+    /// The same; `watch` sees the world before any device is up ([`World::from_plan_watched`]).
+    pub fn start_watched<E: From<RunError>>(
+        plan: Plan,
+        door: Door,
+        seed: Option<Seed>,
+        options: RunOptions,
+        watch: impl FnOnce(&mut World) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut world = build(plan, seed, watch)?;
+        world.attach_door(door).map_err(RunError::from)?;
         // Waits end when they should: links have delays of a few microseconds too. Programs, forked earlier, keep the
         // system's own slack.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
@@ -131,6 +142,20 @@ impl Lab {
     fn listens(&self, ns: NsId, port: u16) -> bool {
         self.world.listens(ns, port)
     }
+}
+
+/// The world in real time; an error of either kind is the caller's.
+fn build<E: From<RunError>>(
+    plan: Plan,
+    seed: Option<Seed>,
+    watch: impl FnOnce(&mut World) -> Result<(), E>,
+) -> Result<World, E> {
+    let mut watched = Ok(());
+    let world = World::from_plan_watched(plan, seed, Clock::real(), |world| {
+        watched = watch(world);
+        Ok::<(), crate::world::BuildError>(())
+    });
+    watched.and_then(|()| world.map_err(|error| RunError::from(error).into()))
 }
 
 /// `http` for `netspace tool http --port 80`, `python3` for `/usr/bin/python3 …`.

@@ -37,6 +37,17 @@ impl World {
         seed: Option<Seed>,
         clock: Clock,
     ) -> Result<Self, BuildError> {
+        Self::from_plan_watched(plan, seed, clock, |_| Ok(()))
+    }
+
+    /// The same; `watch` is called before any device is up, so that a tap or a trace misses nothing of what the hosts
+    /// send as they come up (neighbour and router discovery, group reports).
+    pub fn from_plan_watched<E: From<BuildError>>(
+        plan: impl Into<Arc<Plan>>,
+        seed: Option<Seed>,
+        clock: Clock,
+        watch: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let plan: Arc<Plan> = plan.into();
         let seed = seed.or(plan.seed.map(Seed)).unwrap_or(Self::DEFAULT_SEED);
         let mut world = Self {
@@ -61,6 +72,7 @@ impl World {
             devices.push(world.add_host(number, &plan, seed)?);
         }
         world.add_links(&plan, &devices, seed);
+        watch(&mut world)?;
         for (number, devices) in devices.iter().enumerate() {
             world.configure(number, &plan.nodes[number], devices)?;
         }
