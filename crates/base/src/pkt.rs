@@ -34,6 +34,13 @@ pub enum PktType {
     Loopback,
 }
 
+impl PktType {
+    /// Linux's number (`PACKET_HOST` = 0 … `PACKET_LOOPBACK` = 5, packet(7)).
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
 /// What is known about the transport checksum (Linux's `ip_summed`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ChecksumState {

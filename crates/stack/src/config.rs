@@ -91,6 +91,7 @@ impl Netns {
             scheduled: false,
             promiscuous: 0,
             allmulti: 0,
+            stations: Vec::new(),
         });
         Ok(id)
     }
@@ -139,6 +140,7 @@ impl Netns {
         for port in ports {
             self.set_master(t, port, None)?;
         }
+        self.packets.on_dev_down(t, dev, true);
         if let Some(gone) = self.dev.remove(dev) {
             for pkt in gone.ring {
                 self.finish(t, Err(Stop::Drop(pkt, DropReason::DevDown)));
@@ -246,7 +248,6 @@ impl Netns {
         }
         if up {
             device.own_flags |= DevFlags::UP;
-            device.promiscuous = 0;
             self.device_up(t, dev);
         } else {
             self.device_down(t, dev);
@@ -272,6 +273,7 @@ impl Netns {
         ip::addr::device_down(self, dev);
         ip6::addr::device_down(self, dev, false);
         neigh::resolve::device_down(self, t, dev, false);
+        self.packets.on_dev_down(t, dev, false);
         let Some(device) = self.dev.get_mut(dev) else { return };
         device.own_flags -= DevFlags::UP;
         let waiting = std::mem::take(&mut device.ring);

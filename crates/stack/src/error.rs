@@ -43,6 +43,7 @@ sock_errors! {
     NoBuffers, "no buffer space (ENOBUFS)";
     NoMemory, "out of memory (ENOMEM)";
     NoDevice, "no such device (ENODEV)";
+    NoSuchAddress, "no such device or address (ENXIO)";
     NoSuchSocket, "no such socket (EBADF)";
     Domain, "argument out of domain (EDOM)";
     Exists, "it exists already (EEXIST)";

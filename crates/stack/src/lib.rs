@@ -24,7 +24,7 @@
 //! | the way out | `ip::send` → `ip::output` → `neigh::resolve` → `neigh::station` → `dev::send` |
 //! | decisions | `way_out`, `ip::{route, source}`, `dev::forward` |
 //! | the namespace | `netns`: one field per subsystem, and where packets end |
-//! | state | `dev`, `ip::state`, `neigh::state`, `icmp::limit`, `sock::table`, `route`, `sysctl`, `snmp`, `turn`, `error` |
+//! | state | `dev`, `packet`, `ip::state`, `neigh::state`, `icmp::limit`, `sock::table`, `route`, `sysctl`, `snmp`, `turn`, `error` |
 #![forbid(unsafe_code)]
 // A packet moves between queues as the box that it is.
 #![allow(clippy::vec_box)]
@@ -39,6 +39,7 @@ pub mod l4;
 mod membership;
 pub mod neigh;
 mod netns;
+pub mod packet;
 mod reassembly;
 pub mod route;
 mod run;

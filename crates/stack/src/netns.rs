@@ -13,6 +13,7 @@ use crate::icmp::Icmp;
 use crate::ip::state::Ip;
 use crate::ip6::state::Ip6;
 use crate::neigh::Neigh;
+use crate::packet::PacketSockets;
 use crate::route::{Exception, RouteOut};
 use crate::snmp::Snmp;
 use crate::sock::Sockets;
@@ -64,6 +65,8 @@ pub struct Netns {
     pub snmp: Snmp,
     /// Sockets.
     pub(crate) sockets: Sockets,
+    /// Packet sockets.
+    pub(crate) packets: PacketSockets,
     pub(crate) ip: Ip,
     pub(crate) ip6: Ip6,
     pub(crate) icmp: Icmp,
@@ -90,6 +93,7 @@ impl Netns {
             sysctl: Sysctls::default(),
             snmp: Snmp::default(),
             sockets: Sockets::new(config.seed, config.id),
+            packets: PacketSockets::default(),
             ip: Ip::new(&mut rng),
             ip6: Ip6::new(&mut rng),
             icmp: Icmp::new(rng.u64()),

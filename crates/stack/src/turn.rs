@@ -2,6 +2,7 @@
 
 use netspace_base::{DevId, DropReason, Instant, Ledger, NsId, Pkt, PktId, Trace};
 
+use crate::packet::PacketId;
 use crate::sock::SockId;
 
 /// Something for the world outside a namespace to do.
@@ -16,6 +17,8 @@ pub enum Effect {
     },
     /// What a socket is ready for may have changed: look at [`crate::Netns::readiness`].
     Wake(SockId),
+    /// The same of a packet socket: look at [`crate::Netns::packet_readiness`].
+    WakePacket(PacketId),
 }
 
 /// How a packet's walk ends early.

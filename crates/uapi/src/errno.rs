@@ -71,6 +71,7 @@ table! {
     NoBuffers ENOBUFS
     NoMemory ENOMEM
     NoDevice ENODEV
+    NoSuchAddress ENXIO
     NoSuchSocket EBADF
     Domain EDOM
     Exists EEXIST

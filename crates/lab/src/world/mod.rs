@@ -194,6 +194,8 @@ impl World {
                 // A burst of segments wakes the same socket again and again: once is enough.
                 Effect::Wake(sock) if self.wakes.back() == Some(&(ns, sock)) => {}
                 Effect::Wake(sock) => self.wakes.push_back((ns, sock)),
+                // Programs have no packet sockets yet.
+                Effect::WakePacket(_) => {}
                 Effect::Xmit { dev, pkt } => {
                     let port = self.hosts[ns.0 as usize].ports.get(dev.0 as usize).copied().flatten();
                     if let Some((link, end)) = port {

@@ -145,6 +145,8 @@ pub struct Device {
     pub(crate) scheduled: bool,
     pub(crate) promiscuous: u32,
     pub(crate) allmulti: u32,
+    /// Further addresses that frames are taken for, and how often each was asked for.
+    pub(crate) stations: Vec<([u8; 6], u32)>,
 }
 
 impl Device {
@@ -205,9 +207,27 @@ impl Device {
         let [a, b, c, ..] = mac;
         match (a, b, c) {
             _ if self.allmulti > 0 || self.promiscuous > 0 || self.is_loopback() => true,
-            (0x33, 0x33, _) => self.groups6.has_mac(mac),
-            (0x01, 0x00, 0x5e) => self.groups4.has_mac(mac),
-            _ => false,
+            (0x33, 0x33, _) if self.groups6.has_mac(mac) => true,
+            (0x01, 0x00, 0x5e) if self.groups4.has_mac(mac) => true,
+            _ => self.takes_station(mac),
+        }
+    }
+
+    /// Whether a packet socket has asked for frames to this address.
+    pub(crate) fn takes_station(&self, mac: [u8; 6]) -> bool {
+        self.stations.iter().any(|(station, _)| *station == mac)
+    }
+
+    /// Frames to `mac` are taken as often as it was asked for, and no more when it was taken back as often.
+    pub(crate) fn take_station(&mut self, mac: [u8; 6], on: bool) {
+        match self.stations.iter().position(|(station, _)| *station == mac) {
+            None if on => self.stations.push((mac, 1)),
+            None => {}
+            Some(at) if on => self.stations[at].1 += 1,
+            Some(at) if self.stations[at].1 > 1 => self.stations[at].1 -= 1,
+            Some(at) => {
+                self.stations.swap_remove(at);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Eth
 use super::Device;
 use super::tap::tap;
 use crate::netns::Reentry;
-use crate::{Netns, Step, Stop, Turn, icmp};
+use crate::{Netns, Step, Stop, Turn, icmp, packet};
 
 /// A frame comes off the link into the receive ring.
 pub(crate) fn ring(ns: &mut Netns, t: &mut Turn, dev: DevId, mut pkt: Box<Pkt>) -> Step {
@@ -44,7 +44,7 @@ fn filtered(device: &Device, pkt: &Pkt) -> Option<DropReason> {
         return None;
     }
     if dst[0] & 1 == 0 {
-        return Some(DropReason::OtherHost);
+        return (!device.takes_station(dst)).then_some(DropReason::OtherHost);
     }
     (!device.takes_group(dst)).then_some(DropReason::GroupNotJoined)
 }
@@ -82,7 +82,9 @@ fn frame(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
         device.stats.rx_errors += 1;
         return Err(Stop::Drop(pkt, DropReason::EthTruncated));
     }
-    if device.master.is_some() {
+    let is_port = device.master.is_some();
+    packet::deliver::all(ns, t, &pkt, false);
+    if is_port {
         return super::bridge::receive(ns, t, pkt);
     }
     ingress(ns, t, pkt)
@@ -90,10 +92,11 @@ fn frame(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
 
 /// A frame is for the device in `pkt.dev` itself: whose is it, and which protocol takes it?
 pub(crate) fn ingress(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
-    let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     let Ok((eth, len)) = EthernetRepr::parse(pkt.data()) else {
         return Err(Stop::Drop(pkt, DropReason::EthTruncated));
     };
+    let watched = packet::deliver::typed(ns, t, &pkt, eth.ethertype);
+    let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     pkt.pkt_type = if eth.dst.is_broadcast() {
         PktType::Broadcast
     } else if eth.dst.is_multicast() {
@@ -113,7 +116,17 @@ pub(crate) fn ingress(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     pkt.protocol = eth.ethertype;
     pkt.pull(len);
     pkt.set_network_header();
-    by_ethertype(ns, t, pkt)
+    match by_ethertype(ns, t, pkt) {
+        // A packet socket is its protocol.
+        Err(Stop::Drop(pkt, DropReason::UnknownEtherType)) if watched => Ok(pkt),
+        Err(Stop::Drop(pkt, DropReason::UnknownEtherType)) => {
+            if let Some(device) = ns.dev.get_mut(pkt.dev) {
+                device.stats.rx_dropped += 1;
+            }
+            Err(Stop::Drop(pkt, DropReason::UnknownEtherType))
+        }
+        step => step,
+    }
 }
 
 /// Hands a packet (network header in front) to its protocol.
@@ -122,12 +135,7 @@ pub(crate) fn by_ethertype(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step 
         ETHERTYPE_IPV4 => crate::ip::receive::receive(ns, t, pkt),
         ETHERTYPE_IPV6 => crate::ip6::receive::receive(ns, t, pkt),
         ETHERTYPE_ARP => crate::neigh::arp::receive::receive(ns, t, pkt),
-        _ => {
-            if let Some(device) = ns.dev.get_mut(pkt.dev) {
-                device.stats.rx_dropped += 1;
-            }
-            Err(Stop::Drop(pkt, DropReason::UnknownEtherType))
-        }
+        _ => Err(Stop::Drop(pkt, DropReason::UnknownEtherType)),
     }
 }
 
@@ -145,6 +153,7 @@ pub(crate) fn reenter(ns: &mut Netns, t: &mut Turn, how: Reentry, mut pkt: Box<P
             if device.capture {
                 tap(t, ns.id, pkt.dev, false, &pkt);
             }
+            packet::deliver::all(ns, t, &pkt, false);
             ingress(ns, t, pkt)
         }
         Reentry::Bridged => ingress(ns, t, pkt),

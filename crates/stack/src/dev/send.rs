@@ -7,7 +7,7 @@ use super::DevKind;
 use super::forward::{self, Decision, Ports};
 use super::tap::tap;
 use crate::netns::Reentry;
-use crate::{Effect, Netns, Step, Stop, Turn};
+use crate::{Effect, Netns, Step, Stop, Turn, packet};
 
 /// Sends a frame (Ethernet header in front) by the device in `pkt.dev`.
 pub(crate) fn send(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
@@ -33,6 +33,8 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if device.capture {
         tap(t, ns.id, pkt.dev, true, &pkt);
     }
+    packet::deliver::all(ns, t, &pkt, true);
+    let Some(device) = ns.dev.get(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     match device.kind {
         DevKind::LinkEnd => {
             t.ledger.sent += 1;

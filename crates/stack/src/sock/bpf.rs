@@ -5,7 +5,7 @@
 //! packet.
 
 use bytes::Bytes;
-use netspace_base::{Pkt, PktType};
+use netspace_base::Pkt;
 
 use super::{BpfInsn, SockError};
 
@@ -65,14 +65,7 @@ impl<'a> Input<'a> {
             network: pkt.network_header(),
             link: pkt.mac_header().unwrap_or_default(),
             protocol: pkt.protocol,
-            pkt_type: match pkt.pkt_type {
-                PktType::Host => 0,
-                PktType::Broadcast => 1,
-                PktType::Multicast => 2,
-                PktType::OtherHost => 3,
-                PktType::Outgoing => 4,
-                PktType::Loopback => 5,
-            },
+            pkt_type: u32::from(pkt.pkt_type.number()),
             dev: pkt.dev.0,
             mark: pkt.mark,
             hash: pkt.hash,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use netspace_base::{Bytes, DevId, DropReason, Instant, NsId, Pkt, Seed};
+use netspace_stack::packet::PacketId;
 use netspace_stack::sock::{
     Family, Message, OptName, Received, RecvFlags, SockError, SockId, SockOpt, SockType,
 };
@@ -31,6 +32,7 @@ pub struct Net {
     pub links: Vec<Link>,
     pub t: Turn,
     pub woken: Vec<(usize, SockId)>,
+    pub woken_packets: Vec<(usize, PacketId)>,
     /// What went over links: when, from which end, in tcpdump's words.
     pub log: Vec<(Instant, End, String)>,
     wire: BTreeMap<(Instant, u64), (End, Box<Pkt>)>,
@@ -51,6 +53,7 @@ impl Net {
             links: Vec::new(),
             t: Turn::default(),
             woken: Vec::new(),
+            woken_packets: Vec::new(),
             log: Vec::new(),
             wire: BTreeMap::new(),
             frames: 0,
@@ -159,6 +162,7 @@ impl Net {
         for effect in std::mem::take(&mut self.t.effects) {
             match effect {
                 Effect::Wake(id) => self.woken.push((from, id)),
+                Effect::WakePacket(id) => self.woken_packets.push((from, id)),
                 Effect::Xmit { dev, pkt } => self.carry((from, dev), pkt),
             }
         }

@@ -80,6 +80,7 @@ impl Net {
         for effect in std::mem::take(&mut self.t.effects) {
             match effect {
                 Effect::Wake(id) => self.woken.push((from, id)),
+                Effect::WakePacket(_) => {}
                 Effect::Xmit { pkt, .. } => self.carry(from, pkt),
             }
         }

@@ -98,6 +98,7 @@ impl World {
                     Effect::Wake(id) => {
                         self.woken.insert(id);
                     }
+                    Effect::WakePacket(_) => {}
                     Effect::Xmit { pkt, .. } => {
                         let bytes = pkt.copy_range(HEADER_LEN, pkt.len());
                         self.sent.push_back(Sent { at: self.t.now, bytes });
