@@ -191,6 +191,12 @@ impl Config {
         RtoBounds { initial: self.rto_initial, min: self.rto_min, max: self.rto_max }
     }
 
+    /// The policy, and what the congestion control cannot do without.
+    pub(crate) fn ecn_policy(&self) -> EcnPolicy {
+        let least = if self.congestion.needs_ecn() { EcnKind::Classic } else { EcnKind::None };
+        EcnPolicy { ask: self.ecn.ask.max(least), grant: self.ecn.grant.max(least) }
+    }
+
     pub(crate) fn pacing_bounds(&self) -> PacingBounds {
         PacingBounds {
             max: self.max_pacing_rate,

@@ -410,6 +410,7 @@ impl Connection {
     pub fn set_congestion(&mut self, now: Instant, kind: CongestionKind) {
         self.config.congestion = kind;
         self.send.set_controller(now, kind);
+        self.ecn.set_exact(kind.needs_ecn());
     }
 
     /// `TCP_QUICKACK`: on sends an ACK that is held back.

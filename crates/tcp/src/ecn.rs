@@ -37,6 +37,8 @@ pub(crate) struct EcnState {
     pub(crate) seen: bool,
     /// Classic: a mark has come and the peer has not yet said that it knows.
     echo: bool,
+    /// Classic, but every mark is told, and only marks are (RFC 8257 §3.2): `echo` is that of the last packet.
+    exact: bool,
     pub(crate) accurate: Option<Box<Accurate>>,
 }
 
@@ -106,7 +108,7 @@ impl EcnState {
     /// The bits of our SYN, sent again `retries` times: after a loss that may have been a firewall's doing, less is asked
     /// (RFC 3168 §6.1.1.1, RFC 9768 §3.1.4).
     pub(crate) fn syn_flags(config: &Config, retries: u8) -> TcpFlags {
-        match config.ecn.ask {
+        match config.ecn_policy().ask {
             EcnKind::Accurate if !config.ecn_fallback || retries <= 1 => ACE,
             EcnKind::Classic if !config.ecn_fallback || retries == 0 => TcpFlags::CWR | TcpFlags::ECE,
             _ => TcpFlags::empty(),
@@ -123,7 +125,7 @@ impl EcnState {
         };
         // A SYN to a host that knows only the classic kind asks for it with the same two bits.
         let understood = syn.flags.contains(classic);
-        self.kind = match asked.min(config.ecn.grant) {
+        self.kind = match asked.min(config.ecn_policy().grant) {
             // Linux takes a classic SYN that is marked ECN-capable itself for damage.
             EcnKind::Classic if !understood || syn.ecn.is_capable() => EcnKind::None,
             kind => kind,
@@ -217,6 +219,7 @@ impl EcnState {
     pub(crate) fn receive(&mut self, segment: &Segment, pieces: u32) -> Urgency {
         let len = segment.payload_len() as u32;
         match (self.kind, &mut self.accurate) {
+            (EcnKind::Classic, _) if len > 0 && self.exact => self.receive_exact(segment),
             (EcnKind::Classic, _) if len > 0 => self.receive_classic(segment),
             (EcnKind::Accurate, Some(accurate)) => {
                 self.seen |= segment.ecn.is_capable();
@@ -224,6 +227,29 @@ impl EcnState {
             }
             _ => Urgency::Usual,
         }
+    }
+
+    /// Classic notification is exact from now on, or no longer.
+    pub(crate) fn set_exact(&mut self, on: bool) {
+        self.exact = on;
+    }
+
+    /// Marks are being told.
+    pub(crate) fn is_echoing(&self) -> bool {
+        self.kind == EcnKind::Classic && self.echo
+    }
+
+    /// Whether `segment` differs from what is being told, so that an ACK for what came before must go first (RFC 8257 §3.2).
+    pub(crate) fn turns(&self, segment: &Segment) -> bool {
+        let exact = self.exact && self.kind == EcnKind::Classic;
+        exact && segment.payload_len() > 0 && self.echo != (segment.ecn == Ecn::Ce)
+    }
+
+    fn receive_exact(&mut self, segment: &Segment) -> Urgency {
+        self.seen |= segment.ecn.is_capable();
+        let turns = self.turns(segment);
+        self.echo = segment.ecn == Ecn::Ce;
+        if turns { Urgency::Now } else { Urgency::Usual }
     }
 
     /// RFC 3168 §6.1.3. CWR first: the same packet may be marked anew.
@@ -268,6 +294,8 @@ impl EcnState {
         match (self.kind, &self.accurate) {
             // RFC 3168 §6.1.4, §6.1.5: neither ACKs nor what is sent again.
             (EcnKind::Classic, _) if new_data => Ecn::Ect0,
+            // As Linux for DCTCP: everything, so that nothing is dropped where it could be marked.
+            (EcnKind::Classic, _) if self.exact => Ecn::Ect0,
             // As Linux: everything once the connection is open.
             (EcnKind::Accurate, Some(accurate)) if !accurate.broken => Ecn::Ect0,
             _ => Ecn::NotEct,

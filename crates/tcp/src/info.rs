@@ -2,7 +2,7 @@
 
 use netspace_base::{Duration, Instant};
 
-use crate::cc::ControllerInfo;
+use crate::cc::{ControllerInfo, DctcpInfo};
 use crate::config::EcnKind;
 use crate::connection::{Connection, Flags};
 
@@ -128,7 +128,14 @@ impl Connection {
 
     /// What the congestion control tells of itself (`TCP_CC_INFO`), if it does.
     pub fn controller_info(&self) -> Option<ControllerInfo> {
-        self.send.cc.info()
+        let mut info = self.send.cc.info(self.send.mss)?;
+        if let ControllerInfo::Dctcp(dctcp) = &mut info {
+            if self.ecn.kind == EcnKind::None {
+                *dctcp = DctcpInfo::default();
+            }
+            dctcp.ce_state = self.ecn.is_echoing();
+        }
+        Some(info)
     }
 
     /// The connection in numbers.

@@ -44,7 +44,7 @@ mod timeout;
 mod timer;
 mod urgent;
 
-pub use cc::{BbrInfo, CongestionKind, ControllerInfo};
+pub use cc::{BbrInfo, CongestionKind, ControllerInfo, DctcpInfo};
 pub use config::{BufferSize, Config, EcnKind, EcnPolicy, Keepalive};
 pub use connection::{Connection, SendFlags};
 pub use fast_open::{FastOpenAnswer, FastOpenAsk};

@@ -45,6 +45,8 @@ impl Connection {
 
     fn new(config: Config, iss: SeqNum, path_mss: u16, state: State) -> Self {
         let mss = u32::from(config.advertised_mss(path_mss));
+        let mut ecn = EcnState::default();
+        ecn.set_exact(config.congestion.needs_ecn());
         let mut send = Sender::new(&config, iss, mss);
         send.nxt = send.una + 1;
         send.recovery.timestamp_offset = config.timestamp_offset;
@@ -71,7 +73,7 @@ impl Connection {
             heard_at: Instant::ZERO,
             challenge_at: None,
             urgent: None,
-            ecn: EcnState::default(),
+            ecn,
             mibs: Mibs::default(),
             fast_open: None,
             cookie_offer: None,

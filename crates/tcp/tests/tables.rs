@@ -19,6 +19,10 @@ use netspace_tcp::{BufferSize, Config, CongestionKind};
 /// A per cent, in chances per billion.
 pub const PER_CENT: u32 = 10_000_000;
 
+/// The controllers that need no help of the network: DCTCP is Reno where nothing is marked.
+pub const ALONE: [CongestionKind; 4] =
+    [CongestionKind::Reno, CongestionKind::Cubic, CongestionKind::Bbr, CongestionKind::Bbr3];
+
 /// Buffers that do not limit.
 pub fn roomy(congestion: CongestionKind) -> Config {
     let size = BufferSize { start: 64 << 10, max: 8 << 20 };

@@ -42,7 +42,7 @@ mod types;
 pub(crate) mod udp;
 
 pub use fast_open_key::FastOpenKeys;
-pub use netspace_tcp::{BbrInfo, ControllerInfo};
+pub use netspace_tcp::{BbrInfo, ControllerInfo, DctcpInfo};
 pub use show::{SockInfo, SockStat, SockTimerInfo};
 pub use socket::Owner;
 pub use sysctl::{ReservedPorts, SockSysctls};

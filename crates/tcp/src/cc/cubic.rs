@@ -10,7 +10,7 @@
 use netspace_base::{Duration, Instant};
 
 use super::hystart::HyStart;
-use super::{Acked, Window};
+use super::{Acked, Cause, Window};
 
 /// β = 0.7 (§4.6), in tenths.
 const BETA_TENTHS: u64 = 7;
@@ -66,7 +66,7 @@ impl Window for Cubic {
 
     /// §4.6 and §4.7: the window after congestion; remembers the plateau, lower when the last was not reached again, so
     /// that room is left for newcomers (fast convergence).
-    fn reduce(&mut self, cwnd: u32) -> u32 {
+    fn reduce(&mut self, cwnd: u32, _cause: Cause) -> u32 {
         self.epoch = None;
         self.w_max_prior = self.w_max;
         self.w_max =

@@ -7,6 +7,23 @@ use netspace_base::Duration;
 pub enum ControllerInfo {
     /// Those of BBR, version 1 or 3.
     Bbr(BbrInfo),
+    /// That of DCTCP.
+    Dctcp(DctcpInfo),
+}
+
+/// `struct tcp_dctcp_info`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DctcpInfo {
+    /// The peer takes part: otherwise it is Reno.
+    pub enabled: bool,
+    /// As receiver: the last packet was marked.
+    pub ce_state: bool,
+    /// The averaged share of marked bytes, in 1/1024.
+    pub alpha: u32,
+    /// Bytes marked in this round.
+    pub marked: u32,
+    /// Bytes delivered in this round.
+    pub delivered: u32,
 }
 
 /// `struct tcp_bbr_info`.
@@ -26,4 +43,9 @@ impl BbrInfo {
     /// Before a connection.
     pub(super) const IDLE: Self =
         Self { bandwidth: 0, min_rtt: Duration::ZERO, pacing_gain: 0, cwnd_gain: 0 };
+}
+
+impl DctcpInfo {
+    /// Before a connection.
+    pub(super) const IDLE: Self = Self { enabled: false, ce_state: false, alpha: 0, marked: 0, delivered: 0 };
 }

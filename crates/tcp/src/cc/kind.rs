@@ -4,7 +4,8 @@ use super::Controller;
 use super::bbr::Bbr;
 use super::bbr3::Bbr3;
 use super::cubic::Cubic;
-use super::info::{BbrInfo, ControllerInfo};
+use super::dctcp::Dctcp;
+use super::info::{BbrInfo, ControllerInfo, DctcpInfo};
 use super::reno::Reno;
 
 /// A congestion control algorithm (`TCP_CONGESTION`).
@@ -19,11 +20,13 @@ pub enum CongestionKind {
     Bbr,
     /// BBR, version 3 (draft-ietf-ccwg-bbr).
     Bbr3,
+    /// DCTCP (RFC 8257).
+    Dctcp,
 }
 
 impl CongestionKind {
     /// All of them, as `net.ipv4.tcp_available_congestion_control` lists them.
-    pub const ALL: &[Self] = &[Self::Reno, Self::Cubic, Self::Bbr, Self::Bbr3];
+    pub const ALL: &[Self] = &[Self::Reno, Self::Cubic, Self::Bbr, Self::Bbr3, Self::Dctcp];
 
     /// Its name, as `TCP_CONGESTION` tells it.
     pub const fn name(self) -> &'static str {
@@ -32,6 +35,7 @@ impl CongestionKind {
             Self::Cubic => "cubic",
             Self::Bbr => "bbr",
             Self::Bbr3 => "bbr3",
+            Self::Dctcp => "dctcp",
         }
     }
 
@@ -50,6 +54,7 @@ impl CongestionKind {
         match self {
             Self::Reno | Self::Cubic => None,
             Self::Bbr | Self::Bbr3 => Some(ControllerInfo::Bbr(BbrInfo::IDLE)),
+            Self::Dctcp => Some(ControllerInfo::Dctcp(DctcpInfo::IDLE)),
         }
     }
 
@@ -58,11 +63,17 @@ impl CongestionKind {
         matches!(self, Self::Bbr | Self::Bbr3)
     }
 
+    /// Whether it asks for ECN, whatever `net.ipv4.tcp_ecn` says, and has every mark told as it comes.
+    pub(crate) const fn needs_ecn(self) -> bool {
+        matches!(self, Self::Dctcp)
+    }
+
     /// A fresh controller; `seed` is its chance.
     pub(super) fn controller(self, seed: u64) -> Controller {
         match self {
             Self::Reno => Controller::Window(Box::<Reno>::default()),
             Self::Cubic => Controller::Window(Box::<Cubic>::default()),
+            Self::Dctcp => Controller::Window(Box::<Dctcp>::default()),
             Self::Bbr => Controller::Model(Box::new(Bbr::new(seed))),
             Self::Bbr3 => Controller::Model(Box::new(Bbr3::new(seed))),
         }

@@ -11,6 +11,7 @@
 mod bbr;
 mod bbr3;
 mod cubic;
+mod dctcp;
 mod hystart;
 mod info;
 mod kind;
@@ -22,9 +23,9 @@ use std::fmt;
 
 use netspace_base::Duration;
 
-pub use info::{BbrInfo, ControllerInfo};
+pub use info::{BbrInfo, ControllerInfo, DctcpInfo};
 pub use kind::CongestionKind;
-pub(crate) use sample::{Acked, Lost, Moment, Phase, RateSample, per_second};
+pub(crate) use sample::{Acked, Cause, Lost, Marks, Moment, Phase, RateSample, per_second};
 
 /// Segments that may go before the first ACK (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
@@ -38,17 +39,25 @@ trait Window: fmt::Debug + Send + Sync {
         (acked.bytes, false)
     }
 
+    /// An ACK came, with or without marks, before anything else is made of it.
+    fn on_marks(&mut self, _marks: &Marks) {}
+
     /// Congestion avoidance: the new window.
     fn grow(&mut self, cwnd: u32, acked: &Acked) -> u32;
 
     /// Congestion was met: the new window.
-    fn reduce(&mut self, cwnd: u32) -> u32;
+    fn reduce(&mut self, cwnd: u32, cause: Cause) -> u32;
 
     /// That was a mistake.
     fn undo(&mut self) {}
 
     /// Sending starts again after so long.
     fn on_idle_end(&mut self, _idle: Duration) {}
+
+    /// Its state in numbers, if it has any to tell.
+    fn info(&self, _mss: u32) -> Option<ControllerInfo> {
+        None
+    }
 }
 
 /// A controller that measures the path and sets window and pacing rate by what it finds.
@@ -120,7 +129,6 @@ pub(crate) struct Congestion {
     /// Bytes per second at which segments may go; `u64::MAX` = not known yet.
     pub(crate) pacing_rate: u64,
     kind: CongestionKind,
-    seed: u64,
     controller: Controller,
 }
 
@@ -132,16 +140,15 @@ impl Congestion {
             ssthresh: CWND_MAX,
             pacing_rate: u64::MAX,
             kind,
-            seed,
             controller: kind.controller(seed),
         }
     }
 
     /// Changes the algorithm of a live connection; windows stay.
-    pub(crate) fn set_kind(&mut self, kind: CongestionKind, at: &Moment) {
+    pub(crate) fn set_kind(&mut self, kind: CongestionKind, at: &Moment, seed: u64) {
         if kind != self.kind {
             self.kind = kind;
-            self.controller = kind.controller(self.seed);
+            self.controller = kind.controller(seed);
             self.begin(at);
         }
     }
@@ -170,9 +177,9 @@ impl Congestion {
     }
 
     /// What the controller tells of itself.
-    pub(crate) fn info(&self) -> Option<ControllerInfo> {
+    pub(crate) fn info(&self, mss: u32) -> Option<ControllerInfo> {
         match &self.controller {
-            Controller::Window(_) => None,
+            Controller::Window(window) => window.info(mss),
             Controller::Model(model) => Some(model.info()),
         }
     }
@@ -233,12 +240,19 @@ impl Congestion {
         self.pacing_rate = self.pacing_rate.min(bounds.max);
     }
 
-    /// Congestion was met (loss, later ECN): lowers ssthresh. The window itself follows by rate reduction, or falls at
+    /// An ACK told of marks, or that there were none.
+    pub(crate) fn on_marks(&mut self, marks: &Marks) {
+        if let Controller::Window(window) = &mut self.controller {
+            window.on_marks(marks);
+        }
+    }
+
+    /// Congestion was met: lowers ssthresh. The window itself follows by rate reduction, or falls at
     /// once after a timeout.
-    pub(crate) fn on_congestion(&mut self, mss: u32) {
+    pub(crate) fn on_congestion(&mut self, mss: u32, cause: Cause) {
         let windows = self.windows();
         match &mut self.controller {
-            Controller::Window(window) => self.ssthresh = window.reduce(self.cwnd).max(2 * mss),
+            Controller::Window(window) => self.ssthresh = window.reduce(self.cwnd, cause).max(2 * mss),
             Controller::Model(model) => model.on_congestion(windows),
         }
     }
@@ -336,7 +350,7 @@ mod tests {
             cc.on_ack(acked(100, MSS));
         }
         assert_eq!(cc.cwnd, 101 * MSS);
-        cc.on_congestion(MSS);
+        cc.on_congestion(MSS, Cause::Loss);
         assert_eq!(cc.ssthresh, 101 * MSS / 2);
     }
 
@@ -344,7 +358,7 @@ mod tests {
     fn cubic_returns_to_its_maximum_after_k_and_probes_beyond() {
         let mut cc = Congestion::new(CongestionKind::Cubic, MSS, 1);
         cc.cwnd = 1000 * MSS;
-        cc.on_congestion(MSS);
+        cc.on_congestion(MSS, Cause::Loss);
         assert_eq!(cc.ssthresh / MSS, 700);
         cc.cwnd = cc.ssthresh;
         // K = cbrt(300 / 0.4) = 9.09 s: after it the window is back at the maximum.

@@ -1,6 +1,6 @@
 //! NewReno's congestion avoidance (RFC 5681 §3.1).
 
-use super::{Acked, Window};
+use super::{Acked, Cause, Window};
 
 #[derive(Debug, Default)]
 pub(super) struct Reno {
@@ -19,7 +19,7 @@ impl Window for Reno {
         cwnd
     }
 
-    fn reduce(&mut self, cwnd: u32) -> u32 {
+    fn reduce(&mut self, cwnd: u32, _cause: Cause) -> u32 {
         cwnd / 2
     }
 }

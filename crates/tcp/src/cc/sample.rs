@@ -18,6 +18,26 @@ pub(crate) enum Phase {
     Loss = 4,
 }
 
+/// How congestion was met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Something was lost.
+    Loss,
+    /// The network marked packets (ECN).
+    Marks,
+}
+
+/// What an ACK says of marks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    /// Bytes newly delivered, and those of them that were marked.
+    pub(crate) delivered: u32,
+    pub(crate) marked: u32,
+    /// SND.UNA and SND.NXT, which tell the rounds.
+    pub(crate) una: u64,
+    pub(crate) nxt: u64,
+}
+
 /// A delivery-rate sample (draft-cheng-iccrg-delivery-rate-estimation-02 §3.1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RateSample {

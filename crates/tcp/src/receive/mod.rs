@@ -76,7 +76,7 @@ impl Connection {
         // Third, security and compartment: not looked at (RFC 9293 Appendix A.1).
         self.step_syn(now, segment)?;
         self.heard_at = now;
-        self.note_ecn(segment);
+        self.note_ecn(now, segment);
         self.step_ack(now, segment)?;
         if segment.flags.contains(TcpFlags::URG) && self.state.can_receive() {
             self.note_urgent(segment);
@@ -87,7 +87,12 @@ impl Connection {
     }
 
     /// RFC 3168 §6.1.3, RFC 9768 §3.2.2: a mark is told to the peer, the first ones at once.
-    fn note_ecn(&mut self, segment: &Segment) {
+    fn note_ecn(&mut self, now: Instant, segment: &Segment) {
+        if self.ecn.turns(segment) && self.recv.owed == Owed::Delayed {
+            let mut earlier = self.header(now, self.send.nxt);
+            self.add_ecn(now, &mut earlier, 0, false);
+            self.reply(earlier);
+        }
         let pieces = segment.pieces(self.recv.mss as usize);
         let quick = match self.ecn.receive(segment, pieces) {
             Urgency::Usual => return,

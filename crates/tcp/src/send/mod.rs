@@ -18,7 +18,7 @@ mod transmit;
 use netspace_base::{Duration, Instant};
 use netspace_wire::tcp::SeqNum;
 
-use crate::cc::{Acked, Congestion, CongestionKind, Moment, Phase};
+use crate::cc::{Acked, Congestion, CongestionKind, Marks, Moment, Phase};
 use crate::config::Config;
 use crate::config::EcnKind;
 use crate::ecn::{EcnState, Feedback};
@@ -196,7 +196,7 @@ impl Sender {
             urgent_end: None,
             board: Scoreboard::default(),
             rtt: RttEstimator::default(),
-            cc: Congestion::new(config.congestion, mss, una ^ u64::from(config.timestamp_offset)),
+            cc: Congestion::new(config.congestion, mss, una),
             recovery: Recovery::default(),
             rack: Rack::default(),
             probe_end: None,
@@ -349,6 +349,7 @@ impl Sender {
         self.take_marks(input, ecn, &mut summary);
         self.end_tail_probe(&summary);
         self.detect_losses(input.now, &mut summary);
+        self.tell_marks(&summary);
         self.advance_phase(input.now, &mut summary);
         self.report_losses(input.now);
         let acked = self.judge(input, &before, rtt, &summary);
@@ -429,13 +430,13 @@ impl Sender {
     /// The handshake is done: the controller learns what it has shown.
     pub(crate) fn begin_control(&mut self, now: Instant) {
         self.cc.begin(&self.moment(now));
-        self.board.watch_losses = self.cc.watches_losses();
+        self.board.watch_losses(self.cc.watches_losses());
     }
 
     /// Another controller takes over.
     pub(crate) fn set_controller(&mut self, now: Instant, kind: CongestionKind) {
-        self.cc.set_kind(kind, &self.moment(now));
-        self.board.watch_losses = self.cc.watches_losses();
+        self.cc.set_kind(kind, &self.moment(now), self.una);
+        self.board.watch_losses(self.cc.watches_losses());
         if kind.needs_pacing() {
             self.pacing.turn_on();
         }
@@ -445,13 +446,18 @@ impl Sender {
         Sums { lost: self.board.lost_total, marked: self.delivered_ce }
     }
 
+    fn tell_marks(&mut self, summary: &AckSummary) {
+        let marked = summary.ce.marked.saturating_mul(self.mss);
+        let (una, nxt) = (self.una, self.nxt);
+        self.cc.on_marks(&Marks { delivered: summary.delivered, marked, una, nxt });
+    }
+
     /// Tells the controller of each range that was deemed lost, if it asked.
     fn report_losses(&mut self, now: Instant) {
-        if self.board.losses.is_empty() {
-            return;
+        let losses = self.board.take_losses();
+        if !losses.is_empty() {
+            self.cc.on_loss(&losses, &self.moment(now));
         }
-        let losses = std::mem::take(&mut self.board.losses);
-        self.cc.on_loss(&losses, &self.moment(now));
     }
 
     /// The program is about to write: if the network would have taken more than it gave, it is what limits the rate

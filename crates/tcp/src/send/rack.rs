@@ -4,6 +4,7 @@ use netspace_base::{Duration, Instant};
 
 use super::scoreboard::{Mark, Record};
 use super::{AckSummary, Phase, Sender};
+use crate::cc::Cause;
 use crate::config::Config;
 
 /// SACKed segments that, without known reordering, make a loss certain (RFC 5681's three duplicate ACKs).
@@ -217,7 +218,7 @@ impl Sender {
         } else if self.una > end || (self.una == end && summary.acked == 0 && summary.duplicate) {
             self.probe_end = None;
             if self.una > end && matches!(self.recovery.phase, Phase::Open | Phase::Disorder) {
-                self.enter_cwr();
+                self.enter_cwr(Cause::Loss);
             }
         }
     }

@@ -11,7 +11,7 @@
 use netspace_base::Instant;
 
 use super::{AckSummary, Sender};
-use crate::cc::Phase;
+use crate::cc::{Cause, Phase};
 
 /// The state of recovery.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Sender {
                 if self.board.lost > 0 {
                     self.enter_recovery(summary);
                 } else if summary.ce.congestion && self.recovery.phase != Phase::Cwr {
-                    self.enter_cwr();
+                    self.enter_cwr(Cause::Marks);
                     self.recovery.marked = true;
                     self.reduce_rate(summary);
                 } else if self.recovery.phase == Phase::Cwr {
@@ -97,10 +97,10 @@ impl Sender {
     }
 
     /// The window is to fall although nothing needs to be sent again.
-    pub(super) fn enter_cwr(&mut self) {
+    pub(super) fn enter_cwr(&mut self, cause: Cause) {
         self.remember_windows();
         self.recovery.undo_from = 0;
-        self.begin_reduction();
+        self.begin_reduction(cause);
         self.recovery.phase = Phase::Cwr;
     }
 
@@ -108,7 +108,7 @@ impl Sender {
         if self.recovery.phase != Phase::Cwr {
             self.remember_windows();
             self.recovery.marked = summary.ce.congestion;
-            self.begin_reduction();
+            self.begin_reduction(Cause::Loss);
         }
         self.recovery.end = self.nxt;
         self.recovery.recover = self.nxt;
@@ -128,7 +128,7 @@ impl Sender {
             if matches!(self.recovery.phase, Phase::Open | Phase::Disorder) {
                 self.remember_windows();
             }
-            self.cc.on_congestion(self.mss);
+            self.cc.on_congestion(self.mss, Cause::Loss);
             self.cwr_due = true;
         }
         self.recovery.frto = self.sack
@@ -176,9 +176,9 @@ impl Sender {
         }
     }
 
-    fn begin_reduction(&mut self) {
+    fn begin_reduction(&mut self, cause: Cause) {
         self.recovery.prior_cwnd = self.cc.cwnd;
-        self.cc.on_congestion(self.mss);
+        self.cc.on_congestion(self.mss, cause);
         self.cwr_due = true;
         self.recovery.end = self.nxt;
         self.recovery.prr_delivered = 0;

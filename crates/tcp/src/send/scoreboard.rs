@@ -72,6 +72,10 @@ impl Record {
     }
 }
 
+/// Ranges newly lost: boxed, as most connections keep none.
+#[derive(Debug, Default)]
+struct LossLog(Vec<Lost>);
+
 /// The records and their sums.
 #[derive(Debug, Default)]
 pub(crate) struct Scoreboard {
@@ -83,8 +87,7 @@ pub(crate) struct Scoreboard {
     /// Bytes deemed lost so far, each time anew.
     pub(super) lost_total: u64,
     /// What was newly lost, if congestion control wants to know.
-    pub(super) watch_losses: bool,
-    pub(super) losses: Vec<Lost>,
+    losses: Option<Box<LossLog>>,
     /// Below this nothing waits to be sent again.
     resend_hint: u64,
 }
@@ -100,6 +103,16 @@ impl Scoreboard {
 
     pub(super) fn back(&self) -> Option<&Record> {
         self.records.back()
+    }
+
+    /// Whether ranges that are lost are noted for [`Scoreboard::take_losses`].
+    pub(super) fn watch_losses(&mut self, on: bool) {
+        self.losses = on.then(Box::default);
+    }
+
+    /// The ranges lost since the last call.
+    pub(super) fn take_losses(&mut self) -> Vec<Lost> {
+        self.losses.as_mut().map_or_else(Vec::new, |log| std::mem::take(&mut log.0))
     }
 
     /// A segment was sent for the first time.
@@ -245,8 +258,8 @@ impl Scoreboard {
         record.marks.remove(Mark::RETRANS);
         record.marks.insert(Mark::LOST);
         self.lost_total += u64::from(record.len());
-        if self.watch_losses {
-            self.losses.push(record.stamp.lost(record.start, record.end, self.lost_total));
+        if let Some(log) = &mut self.losses {
+            log.0.push(record.stamp.lost(record.start, record.end, self.lost_total));
         }
         self.resend_hint = self.resend_hint.min(record.start);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use netspace_tcp::{BufferSize, Config, CongestionKind};
 
 use crate::net::{Loss, Net, Path};
-use crate::{PER_CENT, check, ms, roomy};
+use crate::{ALONE, PER_CENT, check, ms, roomy};
 
 const RATE: u64 = 10_000_000;
 /// 0, 0.1, 1, 5, 10 and 30 %.
@@ -28,12 +28,12 @@ fn by_loss_and_distance() {
          (at least 64 KiB), in the first 15 s of a connection. Frames are lost both ways.\n\n\
          loss                       0 %    0.1 %      1 %      5 %     10 %     30 %\n",
     );
-    for kind in CongestionKind::ALL {
+    for kind in ALONE {
         for rtt in RTTS {
             write!(table, "{:<6} {rtt:>4} ms round trip", kind.name()).expect("a string takes it");
             for loss in LOSSES {
                 let path = Path { loss: Loss::Random(loss), ..Path::new(RATE, ms(rtt)) };
-                write!(table, " {:>8}", goodput(&roomy(*kind), path, 15_000)).expect("a string takes it");
+                write!(table, " {:>8}", goodput(&roomy(kind), path, 15_000)).expect("a string takes it");
             }
             table.push('\n');
         }
@@ -55,11 +55,11 @@ fn beside_smoltcp() {
     for rate in smoltcp {
         write!(table, " {rate:>8}").expect("a string takes it");
     }
-    for kind in CongestionKind::ALL {
+    for kind in ALONE {
         write!(table, "\n{:<8}", kind.name()).expect("a string takes it");
         for loss in losses {
             let size = BufferSize::fixed(32 << 10);
-            let config = Config { send_buffer: size, recv_buffer: size, ..roomy(*kind) };
+            let config = Config { send_buffer: size, recv_buffer: size, ..roomy(kind) };
             let path = Path { loss: Loss::Random(loss), ..Path::new(0, ms(100)) };
             write!(table, " {:>8}", goodput(&config, path, 60_000) * 125).expect("a string takes it");
         }

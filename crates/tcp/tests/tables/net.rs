@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use netspace_base::{Duration, Instant, Rng, Seed};
 use netspace_tcp::{Config, Connection, Segment, State};
+use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags};
 use smallvec::SmallVec;
 
@@ -30,6 +31,8 @@ pub struct Path {
     pub rate: u64,
     /// The queue before it, bytes.
     pub queue: u64,
+    /// Bytes in the queue from which on packets that can be are marked; 0 = never.
+    pub mark: u64,
     /// Loss, both ways.
     pub loss: Loss,
     /// Chance per billion that a frame is held back, and for how long.
@@ -42,7 +45,7 @@ impl Path {
     pub fn new(rate: u64, rtt: Duration) -> Self {
         let product = rate / 8 * rtt.as_micros() as u64 / 1_000_000;
         let queue = product.max(64 << 10);
-        Self { rtt, rate, queue, loss: Loss::Random(0), reorder: 0, reorder_by: Duration::ZERO }
+        Self { rtt, rate, queue, mark: 0, loss: Loss::Random(0), reorder: 0, reorder_by: Duration::ZERO }
     }
 }
 
@@ -64,6 +67,7 @@ pub struct Flow {
 pub struct QueueStats {
     pub frames: u64,
     pub dropped: u64,
+    pub marked: u64,
     waited: Duration,
     longest: Duration,
 }
@@ -118,6 +122,9 @@ impl Net {
             received: 0,
             left: bytes,
         });
+        if after.is_zero() {
+            self.pump(self.flows.len() - 1);
+        }
     }
 
     /// Runs for so long.
@@ -214,7 +221,7 @@ impl Net {
     }
 
     /// Through the bottleneck's queue, if there is room.
-    fn forward(&mut self, index: usize, frame: Segment) {
+    fn forward(&mut self, index: usize, mut frame: Segment) {
         let rate = self.path.rate;
         if rate == 0 {
             return self.put(index, true, self.now, frame);
@@ -222,9 +229,14 @@ impl Net {
         let len = frame.payload_len() as u64 + HEADERS;
         let wait = self.busy_until.saturating_since(self.now);
         self.queue.frames += 1;
-        if wait.as_nanos() as u64 * rate / 8_000_000_000 + len > self.path.queue {
+        let queued = wait.as_nanos() as u64 * rate / 8_000_000_000;
+        if queued + len > self.path.queue {
             self.queue.dropped += 1;
             return;
+        }
+        if self.path.mark != 0 && queued > self.path.mark && frame.ecn.is_capable() {
+            frame.ecn = Ecn::Ce;
+            self.queue.marked += 1;
         }
         self.queue.waited += wait;
         self.queue.longest = self.queue.longest.max(wait);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use netspace_tcp::CongestionKind;
 
 use crate::net::{Loss, Net, Path};
-use crate::{PER_CENT, check, ms, roomy};
+use crate::{ALONE, PER_CENT, check, ms, roomy};
 
 const RATE: u64 = 10_000_000;
 
@@ -25,11 +25,11 @@ fn reordering_is_not_loss() {
          when a share of the frames is held back for so long. 15 s.\n\n\
          held back        1 %, 5 ms       1 %, 30 ms      10 %, 5 ms      10 %, 30 ms\n",
     );
-    for kind in CongestionKind::ALL {
+    for kind in ALONE {
         write!(table, "{:<10}", kind.name()).expect("a string takes it");
         for (share, by) in [(1, 5), (1, 30), (10, 5), (10, 30)] {
             let path = Path { reorder: share * PER_CENT, reorder_by: ms(by), ..Path::new(RATE, ms(40)) };
-            let (rate, resent, _) = run(*kind, path);
+            let (rate, resent, _) = run(kind, path);
             write!(table, " {rate:>8} {resent:>6}").expect("a string takes it");
         }
         table.push('\n');
@@ -44,11 +44,11 @@ fn bursts_of_loss() {
          begins with a frame, and its mean length in frames. 15 s.\n\n\
          bursts         0.1 %, 2    0.1 %, 10    0.1 %, 50    0.01 %, 200\n",
     );
-    for kind in CongestionKind::ALL {
+    for kind in ALONE {
         write!(table, "{:<10}", kind.name()).expect("a string takes it");
         for (begin, length) in [(10, 2), (10, 10), (10, 50), (1, 200)] {
             let loss = Loss::Bursts { begin: begin * PER_CENT / 100, end: 1_000_000_000 / length };
-            let (rate, _, _) = run(*kind, Path { loss, ..Path::new(RATE, ms(40)) });
+            let (rate, _, _) = run(kind, Path { loss, ..Path::new(RATE, ms(40)) });
             write!(table, " {rate:>12}").expect("a string takes it");
         }
         table.push('\n');
