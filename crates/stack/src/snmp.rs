@@ -71,7 +71,7 @@ counters! {
         TcpExtTcpDsackOfoRecv "TCPDSACKOfoRecv", TcpExtTcpAbortOnData "TCPAbortOnData", TcpExtTcpAbortOnClose "TCPAbortOnClose",
         TcpExtTcpAbortOnMemory "TCPAbortOnMemory", TcpExtTcpAbortOnTimeout "TCPAbortOnTimeout",
         TcpExtTcpAbortOnLinger "TCPAbortOnLinger", TcpExtTcpAbortFailed "TCPAbortFailed",
-        TcpExtTcpMemoryPressures "TCPMemoryPressures", TcpExtTcpBacklogDrop "TCPBacklogDrop", TcpExtTcpMinTtlDrop "TCPMinTTLDrop",
+        TcpExtTcpMemoryPressures "TCPMemoryPressures", TcpExtTcpSpuriousRtos "TCPSpuriousRTOs", TcpExtTcpBacklogDrop "TCPBacklogDrop", TcpExtTcpMinTtlDrop "TCPMinTTLDrop",
         TcpExtTcpDeferAcceptDrop "TCPDeferAcceptDrop", TcpExtIpReversePathFilter "IPReversePathFilter",
         TcpExtTcpTimeWaitOverflow "TCPTimeWaitOverflow", TcpExtTcpReqQFullDoCookies "TCPReqQFullDoCookies",
         TcpExtTcpReqQFullDrop "TCPReqQFullDrop", TcpExtTcpRetransFail "TCPRetransFail", TcpExtTcpRcvCoalesce "TCPRcvCoalesce",
@@ -89,7 +89,7 @@ counters! {
         TcpExtTcpHystartDelayCwnd "TCPHystartDelayCwnd", TcpExtTcpAckSkippedSynRecv "TCPACKSkippedSynRecv",
         TcpExtTcpAckSkippedPaws "TCPACKSkippedPAWS", TcpExtTcpAckSkippedSeq "TCPACKSkippedSeq",
         TcpExtTcpAckSkippedChallenge "TCPACKSkippedChallenge", TcpExtTcpWinProbe "TCPWinProbe",
-        TcpExtTcpKeepAlive "TCPKeepAlive", TcpExtTcpDelivered "TCPDelivered", TcpExtTcpDeliveredCe "TCPDeliveredCE",
+        TcpExtTcpKeepAlive "TCPKeepAlive", TcpExtTcpMtupFail "TCPMTUPFail", TcpExtTcpMtupSuccess "TCPMTUPSuccess", TcpExtTcpDelivered "TCPDelivered", TcpExtTcpDeliveredCe "TCPDeliveredCE",
         TcpExtTcpAckCompressed "TCPAckCompressed", TcpExtTcpZeroWindowDrop "TCPZeroWindowDrop", TcpExtTcpRcvQDrop "TCPRcvQDrop";
     "IpExt": IpExtInNoRoutes "InNoRoutes", IpExtInTruncatedPkts "InTruncatedPkts", IpExtInMcastPkts "InMcastPkts",
         IpExtOutMcastPkts "OutMcastPkts", IpExtInBcastPkts "InBcastPkts", IpExtOutBcastPkts "OutBcastPkts",

@@ -75,6 +75,18 @@ pub struct Config {
     pub ecn_option: u8,
     /// How often a round trip, at most, counters are told that only grew as usual (`net.ipv4.tcp_ecn_option_beacon`).
     pub ecn_option_beacon: u8,
+    /// Search for the path's MTU: 0 never, 1 when a black hole is suspected, 2 always (`net.ipv4.tcp_mtu_probing`).
+    pub mtu_probing: u8,
+    /// The segment size with which the search begins (`net.ipv4.tcp_base_mss`).
+    pub base_mss: u16,
+    /// The search never goes below this (`net.ipv4.tcp_mtu_probe_floor`).
+    pub mtu_probe_floor: u16,
+    /// How often it begins anew (`net.ipv4.tcp_probe_interval`).
+    pub probe_interval: Duration,
+    /// It ends when the sizes in question differ by less, bytes (`net.ipv4.tcp_probe_threshold`).
+    pub probe_threshold: u16,
+    /// F-RTO (RFC 5682, `net.ipv4.tcp_frto`).
+    pub frto: bool,
     /// Keepalive probes are sent (`SO_KEEPALIVE`).
     pub keepalive: bool,
     /// How they are sent.
@@ -89,6 +101,8 @@ pub struct Config {
     pub syn_retries: u8,
     /// Retransmissions of a SYN-ACK before giving up (`net.ipv4.tcp_synack_retries`).
     pub synack_retries: u8,
+    /// The same for the time after which a black hole is suspected (`net.ipv4.tcp_retries1`).
+    pub retries1: u8,
     /// Back-offs whose sum is the time after which an unanswered connection is given up (`net.ipv4.tcp_retries2`).
     pub retries2: u8,
     /// The same once the program has closed it (`net.ipv4.tcp_orphan_retries`, whose 0 means 8).
@@ -126,6 +140,8 @@ pub struct Config {
     pub moderate_recv_buffer: bool,
     /// Urgent bytes stay in the stream (`SO_OOBINLINE`).
     pub oob_inline: bool,
+    /// The urgent pointer is to the urgent byte itself (RFC 1122, `net.ipv4.tcp_stdurg`), not to the one after it.
+    pub std_urgent: bool,
     /// `TCP_NOTSENT_LOWAT`: writable only when less than this is unsent, bytes.
     pub notsent_lowat: u32,
     /// A reset with the right number does not end TIME-WAIT (RFC 1337, `net.ipv4.tcp_rfc1337`).
@@ -154,6 +170,12 @@ impl Default for Config {
             ecn_fallback: true,
             ecn_option: 2,
             ecn_option_beacon: 3,
+            mtu_probing: 0,
+            base_mss: 1024,
+            mtu_probe_floor: 48,
+            probe_interval: Duration::from_secs(600),
+            probe_threshold: 8,
+            frto: true,
             keepalive: false,
             keepalive_times: Keepalive::default(),
             rto_initial: Duration::from_secs(1),
@@ -161,6 +183,7 @@ impl Default for Config {
             rto_max: Duration::from_secs(120),
             syn_retries: 6,
             synack_retries: 5,
+            retries1: 3,
             retries2: 15,
             orphan_retries: 8,
             user_timeout: None,
@@ -179,6 +202,7 @@ impl Default for Config {
             pacing_ca_ratio: 120,
             moderate_recv_buffer: true,
             oob_inline: false,
+            std_urgent: false,
             notsent_lowat: u32::MAX,
             rfc1337: false,
             linger_zero: false,

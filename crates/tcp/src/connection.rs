@@ -1,6 +1,7 @@
 //! The connection: its state, and what its owner and the program do with it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bitflags::bitflags;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::ecn::EcnState;
 use crate::event::Events;
 use crate::fast_open::FastOpen;
 use crate::mib::{Mib, Mibs};
+use crate::mtu_probe::MtuSearch;
 use crate::receive::{Owed, Receiver};
 use crate::segment::Segment;
 use crate::send::Sender;
@@ -59,6 +61,8 @@ bitflags! {
         const FAST_OPEN = 1 << 11;
         /// Data went with a SYN and was accepted.
         const SYN_DATA = 1 << 12;
+        /// The next window probe tells of urgent data first, by a number that the peer accepts.
+        const URGENT_DUE = 1 << 13;
     }
 }
 
@@ -87,7 +91,8 @@ pub struct SendFlags {
 /// [`Connection::poll_event`] until it gives none, then [`Connection::next_timeout`].
 #[derive(Debug)]
 pub struct Connection {
-    pub(crate) config: Config,
+    /// The settings, shared with other connections that have the same.
+    pub(crate) config: Arc<Config>,
     pub(crate) state: State,
     pub(crate) flags: Flags,
     pub(crate) send: Sender,
@@ -117,6 +122,7 @@ pub struct Connection {
     pub(crate) ecn: EcnState,
     pub(crate) mibs: Mibs,
     pub(crate) fast_open: Option<Box<FastOpen>>,
+    pub(crate) mtu_search: Option<Box<MtuSearch>>,
     /// The Fast Open cookie that our SYN-ACK tells.
     pub(crate) cookie_offer: Option<Box<FastOpenCookie>>,
     pub(crate) counts: Counts,
@@ -368,47 +374,47 @@ impl Connection {
 impl Connection {
     /// `TCP_NODELAY`.
     pub fn set_nodelay(&mut self, on: bool) {
-        self.config.nodelay = on;
+        self.configure(|config| &mut config.nodelay, on);
         self.send.push |= on && self.send.unsent() > 0;
     }
 
     /// `TCP_CORK`: off sends what was held back.
     pub fn set_cork(&mut self, on: bool) {
         self.send.push |= self.config.cork && !on && self.send.unsent() > 0;
-        self.config.cork = on;
+        self.configure(|config| &mut config.cork, on);
     }
 
     /// `SO_KEEPALIVE`.
     pub fn set_keepalive(&mut self, now: Instant, on: bool) {
-        self.config.keepalive = on;
+        self.configure(|config| &mut config.keepalive, on);
         self.arm_keepalive(now);
     }
 
     /// `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`.
     pub fn set_keepalive_times(&mut self, now: Instant, times: Keepalive) {
-        self.config.keepalive_times = times;
+        self.configure(|config| &mut config.keepalive_times, times);
         self.arm_keepalive(now);
     }
 
     /// `SO_SNDBUF`, bytes of data.
     pub fn set_send_buffer(&mut self, size: BufferSize) {
-        self.config.send_buffer = size;
+        self.configure(|config| &mut config.send_buffer, size);
     }
 
     /// `SO_RCVBUF`, bytes of data. The window scale of an open connection stays; the window never shrinks.
     pub fn set_recv_buffer(&mut self, size: BufferSize) {
-        self.config.recv_buffer = size;
+        self.configure(|config| &mut config.recv_buffer, size);
         self.recv.limit = size.start.min(size.max);
     }
 
     /// `TCP_WINDOW_CLAMP`, bytes; 0 = none.
     pub fn set_window_clamp(&mut self, clamp: u32) {
-        self.config.window_clamp = clamp;
+        self.configure(|config| &mut config.window_clamp, clamp);
     }
 
     /// `TCP_CONGESTION`.
     pub fn set_congestion(&mut self, now: Instant, kind: CongestionKind) {
-        self.config.congestion = kind;
+        self.configure(|config| &mut config.congestion, kind);
         self.send.set_controller(now, kind);
         self.ecn.set_exact(kind.needs_ecn());
     }
@@ -426,27 +432,27 @@ impl Connection {
 
     /// `TCP_USER_TIMEOUT`.
     pub fn set_user_timeout(&mut self, timeout: Option<Duration>) {
-        self.config.user_timeout = timeout;
+        self.configure(|config| &mut config.user_timeout, timeout);
     }
 
     /// `TCP_SYNCNT`.
     pub fn set_syn_retries(&mut self, retries: u8) {
-        self.config.syn_retries = retries;
+        self.configure(|config| &mut config.syn_retries, retries);
     }
 
     /// `TCP_LINGER2`.
     pub fn set_fin_timeout(&mut self, timeout: Duration) {
-        self.config.fin_timeout = timeout;
+        self.configure(|config| &mut config.fin_timeout, timeout);
     }
 
     /// `TCP_NOTSENT_LOWAT`, bytes.
     pub fn set_notsent_lowat(&mut self, bytes: u32) {
-        self.config.notsent_lowat = bytes;
+        self.configure(|config| &mut config.notsent_lowat, bytes);
     }
 
     /// `SO_MAX_PACING_RATE`, bytes per second: paces from now on, unless it is `u64::MAX`, which only lifts the bound.
     pub fn set_max_pacing_rate(&mut self, rate: u64) {
-        self.config.max_pacing_rate = rate;
+        self.configure(|config| &mut config.max_pacing_rate, rate);
         self.send.cc.pacing_rate = self.send.cc.pacing_rate.min(rate);
         if rate != u64::MAX {
             self.send.pacing.turn_on();
@@ -455,17 +461,32 @@ impl Connection {
 
     /// `SO_LINGER` with zero seconds: close resets.
     pub fn set_linger_zero(&mut self, on: bool) {
-        self.config.linger_zero = on;
+        self.configure(|config| &mut config.linger_zero, on);
     }
 
     /// `SO_OOBINLINE`.
     pub fn set_oob_inline(&mut self, on: bool) {
-        self.config.oob_inline = on;
+        self.configure(|config| &mut config.oob_inline, on);
     }
 
     /// Whether segments may be larger than the MSS (`ethtool -K … gso`).
     pub fn set_gso(&mut self, on: bool) {
-        self.config.gso = on;
+        self.configure(|config| &mut config.gso, on);
+    }
+}
+
+impl Connection {
+    /// Changes one setting of this connection alone.
+    fn configure<T: PartialEq>(&mut self, which: impl Fn(&mut Config) -> &mut T, value: T) {
+        if let Some(own) = Arc::get_mut(&mut self.config) {
+            *which(own) = value;
+            return;
+        }
+        let mut copy = Config::clone(&self.config);
+        if *which(&mut copy) != value {
+            *which(&mut copy) = value;
+            self.config = Arc::new(copy);
+        }
     }
 }
 
@@ -506,7 +527,7 @@ impl Connection {
 
     /// Our timestamp clock: milliseconds (RFC 7323 §5.4).
     pub(crate) fn clock(&self, now: Instant) -> u32 {
-        self.config.timestamp_offset.wrapping_add(now.as_millis() as u32)
+        self.send.recovery.timestamp_offset.wrapping_add(now.as_millis() as u32)
     }
 
     /// A segment with number `sequence`, the current ACK, window and options, and no data.
@@ -578,6 +599,7 @@ impl Connection {
     /// The segment size that path, peer and settings allow.
     pub(crate) fn sync_mss(&mut self) {
         let mss = self.config.advertised_mss(self.path_mss).min(self.peer_mss);
+        let mss = self.mtu_search_limit().map_or(mss, |limit| mss.min(limit));
         let options = if self.flags.contains(Flags::TIMESTAMPS) { 12 } else { 0 };
         self.send.set_mss(u32::from(mss.max(self.config.mss_min) - options.min(mss / 2)));
     }

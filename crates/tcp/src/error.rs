@@ -24,6 +24,7 @@ impl Connection {
         }
         self.path_mss = path_mss;
         let before = self.send.mss;
+        self.limit_mtu_search(path_mss);
         self.sync_mss();
         if self.send.mss < before && self.send.in_flight() > 0 && !self.state.is_opening() {
             self.send.resegment();

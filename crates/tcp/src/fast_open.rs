@@ -8,6 +8,8 @@
 
 mod state;
 
+use std::sync::Arc;
+
 use netspace_base::Instant;
 use netspace_wire::tcp::{FastOpenCookie, SeqNum};
 
@@ -29,7 +31,13 @@ const OPTIONS_ROOM: u32 = 40;
 impl Connection {
     /// Opens a connection with Fast Open. Data given to [`Connection::send`] before the first
     /// [`Connection::poll_transmit`] goes with the SYN if it may.
-    pub fn connect_fast(config: Config, now: Instant, iss: SeqNum, path_mss: u16, ask: FastOpenAsk) -> Self {
+    pub fn connect_fast(
+        config: impl Into<Arc<Config>>,
+        now: Instant,
+        iss: SeqNum,
+        path_mss: u16,
+        ask: FastOpenAsk,
+    ) -> Self {
         let mut connection = Self::connect(config, now, iss, path_mss);
         if ask.deferred {
             connection.flags.remove(Flags::SYN_DUE);
@@ -40,7 +48,13 @@ impl Connection {
     }
 
     /// Answers a SYN whose cookie is good: its data is ready to be read, and the program may send at once.
-    pub fn accept_fast(config: Config, now: Instant, iss: SeqNum, syn: &Segment, path_mss: u16) -> Self {
+    pub fn accept_fast(
+        config: impl Into<Arc<Config>>,
+        now: Instant,
+        iss: SeqNum,
+        syn: &Segment,
+        path_mss: u16,
+    ) -> Self {
         let mut connection = Self::accept(config, now, iss, syn, path_mss);
         connection.flags.insert(Flags::FAST_OPEN | Flags::SYN_DATA);
         for bytes in &syn.payload {

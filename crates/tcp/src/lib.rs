@@ -18,6 +18,7 @@
 //! | `rtt`, `timer`, `timeout` | times |
 //! | `syn_received`, `time_wait` | the states of which there are many, small |
 //! | `ecn` | explicit congestion notification, classic and accurate |
+//! | `mtu_probe` | the path's MTU, found by trying |
 //! | `urgent`, `error`, `info` | the rest |
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod event;
 mod fast_open;
 mod info;
 mod mib;
+mod mtu_probe;
 mod open;
 mod queue;
 mod receive;

@@ -7,6 +7,9 @@ pub enum Mib {
     DeliveredCe,
     FastOpenActive,
     FastOpenActiveFail,
+    MtupSuccess,
+    MtupFail,
+    SpuriousRtos,
 }
 
 /// Counts that the owner has not taken yet. Empty, it holds no memory of its own.

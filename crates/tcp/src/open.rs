@@ -1,6 +1,7 @@
 //! Opening: SYN, SYN-ACK, and the options they settle (RFC 9293 §3.5, RFC 7323, RFC 2018).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use netspace_base::{DropReason, Duration, Instant};
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
@@ -23,8 +24,8 @@ pub(crate) const MSS_DEFAULT: u16 = 536;
 impl Connection {
     /// Opens a connection (RFC 9293 §3.10.1): a SYN with the initial number `iss` is ready to be sent. `path_mss` is
     /// what fits the path: its MTU without the IP and TCP headers.
-    pub fn connect(config: Config, now: Instant, iss: SeqNum, path_mss: u16) -> Self {
-        let mut connection = Self::new(config, iss, path_mss, State::SynSent);
+    pub fn connect(config: impl Into<Arc<Config>>, now: Instant, iss: SeqNum, path_mss: u16) -> Self {
+        let mut connection = Self::new(config.into(), iss, path_mss, State::SynSent);
         connection.flags.insert(Flags::ACTIVE | Flags::SYN_DUE);
         connection.heard_at = now;
         connection.arm_syn_timer(now);
@@ -33,8 +34,14 @@ impl Connection {
 
     /// Answers a SYN that a listening socket received (RFC 9293 §3.10.7.2): a SYN-ACK with the initial number `iss` is
     /// ready to be sent.
-    pub fn accept(config: Config, now: Instant, iss: SeqNum, syn: &Segment, path_mss: u16) -> Self {
-        let mut connection = Self::new(config, iss, path_mss, State::SynReceived);
+    pub fn accept(
+        config: impl Into<Arc<Config>>,
+        now: Instant,
+        iss: SeqNum,
+        syn: &Segment,
+        path_mss: u16,
+    ) -> Self {
+        let mut connection = Self::new(config.into(), iss, path_mss, State::SynReceived);
         connection.flags.insert(Flags::SYN_DUE);
         connection.heard_at = now;
         connection.take_syn(now, syn);
@@ -43,7 +50,14 @@ impl Connection {
         connection
     }
 
-    fn new(config: Config, iss: SeqNum, path_mss: u16, state: State) -> Self {
+    /// Its timestamp clock runs with another offset than its settings say, which it shares with others.
+    #[must_use]
+    pub fn with_timestamp_offset(mut self, offset: u32) -> Self {
+        self.send.recovery.timestamp_offset = offset;
+        self
+    }
+
+    fn new(config: Arc<Config>, iss: SeqNum, path_mss: u16, state: State) -> Self {
         let mss = u32::from(config.advertised_mss(path_mss));
         let mut ecn = EcnState::default();
         ecn.set_exact(config.congestion.needs_ecn());
@@ -76,6 +90,7 @@ impl Connection {
             ecn,
             mibs: Mibs::default(),
             fast_open: None,
+            mtu_search: None,
             cookie_offer: None,
             counts: Counts::default(),
             config,
@@ -229,6 +244,7 @@ impl Connection {
         self.set_state(now, if self.send.fin_queued { State::FinWait1 } else { State::Established });
         self.events.push(Event::Connected);
         self.events.push(Event::Writable);
+        self.begin_mtu_search(now);
         self.arm_keepalive(now);
         // A child opened early may have sent before.
         self.arm_resend(now);

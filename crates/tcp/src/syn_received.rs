@@ -6,6 +6,8 @@
 //! ACK ──▶ receive: Complete ── into_connection ──▶ Connection in ESTABLISHED, the ACK's data taken in
 //! ```
 
+use std::sync::Arc;
+
 use netspace_base::{DropReason, Duration, Instant};
 use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
@@ -50,8 +52,15 @@ pub enum SynVerdict {
 }
 
 impl SynReceived {
-    /// Takes note of a SYN; [`SynReceived::syn_ack`] is to be sent at once. `config.timestamp_offset` is kept.
-    pub fn new(config: &Config, now: Instant, iss: SeqNum, syn: &Segment, path_mss: u16) -> Self {
+    /// Takes note of a SYN; [`SynReceived::syn_ack`] is to be sent at once. `timestamp_offset`: of our timestamp clock.
+    pub fn new(
+        config: &Config,
+        now: Instant,
+        iss: SeqNum,
+        syn: &Segment,
+        path_mss: u16,
+        timestamp_offset: u32,
+    ) -> Self {
         let options = &syn.options;
         Self {
             iss,
@@ -65,14 +74,14 @@ impl SynReceived {
             peer_ecn: syn.ecn,
             path_mss,
             retries: 0,
-            timestamp_offset: config.timestamp_offset,
+            timestamp_offset,
             sent_at: now,
             due_at: now + config.rto_initial,
         }
     }
 
     /// The SYN-ACK.
-    pub fn syn_ack(&self, config: &Config, now: Instant) -> Segment {
+    pub fn syn_ack(&self, config: &Arc<Config>, now: Instant) -> Segment {
         self.connection(config, now).build_syn(now)
     }
 
@@ -82,7 +91,7 @@ impl SynReceived {
     }
 
     /// The SYN-ACK is to be sent again, as given; or it was sent often enough, and the entry goes.
-    pub fn on_timeout(&mut self, config: &Config, now: Instant) -> Option<Segment> {
+    pub fn on_timeout(&mut self, config: &Arc<Config>, now: Instant) -> Option<Segment> {
         if self.retries >= config.synack_retries {
             return None;
         }
@@ -93,7 +102,7 @@ impl SynReceived {
     }
 
     /// Takes in a segment (RFC 9293 §3.10.7.4 in SYN-RECEIVED).
-    pub fn receive(&mut self, config: &Config, now: Instant, segment: &Segment) -> SynVerdict {
+    pub fn receive(&mut self, config: &Arc<Config>, now: Instant, segment: &Segment) -> SynVerdict {
         if segment.flags.contains(TcpFlags::SYN) && segment.seq == self.peer_iss {
             // Our SYN-ACK was lost, or is late.
             return SynVerdict::Answer(self.syn_ack(config, now), reasons::old());
@@ -131,8 +140,8 @@ impl SynReceived {
     }
 
     /// The connection, once `ack` has completed the handshake; `ack` is taken in, with its data.
-    pub fn into_connection(self, config: Config, now: Instant, ack: Segment) -> Connection {
-        let mut connection = self.connection(&config, self.sent_at);
+    pub fn into_connection(self, config: &Arc<Config>, now: Instant, ack: Segment) -> Connection {
+        let mut connection = self.connection(config, self.sent_at);
         // What the SYN-ACK promised counts: its window, and when it was sent.
         let _promised = connection.build_syn(self.sent_at);
         connection.flags.remove(Flags::SYN_DUE);
@@ -143,7 +152,7 @@ impl SynReceived {
     }
 
     /// The connection as the SYN made it.
-    fn connection(&self, config: &Config, now: Instant) -> Connection {
+    fn connection(&self, config: &Arc<Config>, now: Instant) -> Connection {
         let syn = Segment {
             seq: self.peer_iss,
             flags: self.peer_flags,
@@ -158,13 +167,13 @@ impl SynReceived {
             },
             ..Segment::default()
         };
-        let config = Config { timestamp_offset: self.timestamp_offset, ..config.clone() };
-        let mut connection = Connection::accept(config, now, self.iss, &syn, self.path_mss);
+        let mut connection = Connection::accept(Arc::clone(config), now, self.iss, &syn, self.path_mss)
+            .with_timestamp_offset(self.timestamp_offset);
         connection.retries = self.retries;
         connection
     }
 
-    fn ack(&self, config: &Config, now: Instant) -> Segment {
+    fn ack(&self, config: &Arc<Config>, now: Instant) -> Segment {
         let mut segment = self.syn_ack(config, now);
         segment.flags = TcpFlags::ACK;
         segment.seq = self.iss + 1;

@@ -103,7 +103,7 @@ impl Connection {
             rcv_nxt: self.recv.nxt,
             window: self.recv.advertise(&self.config),
             rfc1337: self.config.rfc1337,
-            timestamps: timestamps.then_some((self.ts_recent, self.config.timestamp_offset)),
+            timestamps: timestamps.then_some((self.ts_recent, self.send.recovery.timestamp_offset)),
             duration_ms: self.config.time_wait.as_millis() as u32,
         }
     }

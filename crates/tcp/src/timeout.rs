@@ -4,6 +4,7 @@ use netspace_base::{Duration, Instant};
 
 use crate::connection::{Connection, Flags};
 use crate::receive::Owed;
+use crate::send::ProbeOutcome;
 use crate::state::{State, TcpError};
 use crate::timer::Resend;
 
@@ -80,7 +81,12 @@ impl Connection {
             return;
         }
         self.retries = self.retries.saturating_add(1);
-        self.send.on_rto(now);
+        if now.saturating_since(stalled_at) >= self.back_off_time(self.config.retries1) {
+            self.suspect_black_hole(now);
+        }
+        self.send.on_rto(now, self.config.frto);
+        // What goes again goes in smaller pieces: it tells nothing of the probe.
+        self.settle_mtu_probe(ProbeOutcome::Unknown);
         self.flags.insert(Flags::HEAD_DUE);
         self.arm_rto(now);
     }
@@ -125,6 +131,7 @@ impl Connection {
             self.send.push = true;
         } else {
             self.flags.insert(Flags::OLD_ACK_DUE);
+            self.flags.set(Flags::URGENT_DUE, self.send.urgent_end.is_some());
         }
         self.probes = self.probes.saturating_add(1);
         self.send.rtt.backoff = self.send.rtt.backoff.saturating_add(1);

@@ -4,6 +4,7 @@
 mod state;
 
 use bytes::Bytes;
+use netspace_wire::tcp::TcpFlags;
 
 use crate::connection::Connection;
 use crate::segment::Segment;
@@ -15,14 +16,16 @@ pub(crate) use state::Urgent;
 impl Connection {
     /// RFC 9293 §3.10.7.4, sixth step: a new urgent pointer.
     pub(crate) fn note_urgent(&mut self, segment: &Segment) {
-        let pointer = u64::from(segment.urgent);
-        if pointer == 0 {
+        // RFC 6093 §4: the pointer is to the byte after the urgent one, unless `tcp_stdurg` says what RFC 1122 said.
+        let pointer = u64::from(segment.urgent).saturating_sub(u64::from(!self.config.std_urgent));
+        let at = seq::near(self.recv.nxt, segment.seq) + pointer;
+        // What has come already is no longer urgent, as on Linux.
+        if at < self.recv.nxt || self.urgent.as_ref().is_some_and(|urgent| at <= urgent.at) {
             return;
         }
-        // RFC 6093 §4: the pointer is to the byte after the urgent one.
-        let at = seq::near(self.recv.nxt, segment.seq) + pointer - 1;
-        if at < self.recv.queue.start() || self.urgent.as_ref().is_some_and(|urgent| at <= urgent.at) {
-            return;
+        if self.urgent_in_queue() == Some(self.recv.queue.start()) {
+            // The one before was read up to and never asked for.
+            self.recv.queue.advance_to(self.recv.queue.start() + 1);
         }
         self.urgent = Some(Box::new(Urgent { at, byte: None, read: false }));
         self.events.push(Event::Urgent);
@@ -48,6 +51,23 @@ impl Connection {
         let byte = urgent.byte.filter(|_| !urgent.read)?;
         urgent.read = !peek;
         Some(byte)
+    }
+
+    /// Whether a pointer has come, but not yet the byte: `MSG_OOB` would find it later.
+    pub fn awaits_urgent(&self) -> bool {
+        self.urgent.as_ref().is_some_and(|urgent| urgent.byte.is_none() && !urgent.read)
+    }
+
+    /// The urgent pointer of a segment that begins at `start`: also of one without data, so that a closed window does not
+    /// keep the news back (RFC 9293 §3.8.6.1). One too far to point at is told of all the same, as Linux does.
+    pub(crate) fn add_urgent(&mut self, segment: &mut Segment, start: u64) {
+        let Some(end) = self.send.urgent_end else { return };
+        if end <= self.send.una {
+            self.send.urgent_end = None;
+        } else if end > start && (end - start <= 0xffff || start + 0xffff > self.send.nxt) {
+            segment.flags |= TcpFlags::URG;
+            segment.urgent = (end - start).min(0xffff) as u16;
+        }
     }
 
     /// Whether an urgent byte waits (`POLLPRI`).

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::segment;
 use netspace_base::{Duration, Instant};
 use netspace_tcp::{Config, Connection, Segment, State, SynReceived, SynVerdict};
@@ -13,16 +15,16 @@ fn begin() -> (Instant, Connection, Segment, SynReceived) {
     let now = Instant::from_secs(3);
     let mut client = Connection::connect(Config::default(), now, SeqNum(100), 1460);
     let syn = client.poll_transmit(now).expect("SYN");
-    let entry = SynReceived::new(&Config::default(), now, ISS, &syn, 1460);
+    let entry = SynReceived::new(&Config::default(), now, ISS, &syn, 1460, 0);
     (now, client, syn, entry)
 }
 
 #[test]
 fn it_answers_and_becomes_a_connection() {
     let (mut now, mut client, syn, mut entry) = begin();
-    let config = Config::default();
+    let config = Arc::new(Config::default());
     let answer = entry.syn_ack(&config, now);
-    let whole = Connection::accept(config.clone(), now, ISS, &syn, 1460).poll_transmit(now);
+    let whole = Connection::accept(Arc::clone(&config), now, ISS, &syn, 1460).poll_transmit(now);
     assert_eq!(Some(&answer), whole.as_ref());
     now += Duration::from_millis(30);
     client.receive(now, answer).expect("SYN-ACK");
@@ -30,7 +32,7 @@ fn it_answers_and_becomes_a_connection() {
     let ack = client.poll_transmit(now).expect("ACK with data");
     now += Duration::from_millis(30);
     assert!(matches!(entry.receive(&config, now, &ack), SynVerdict::Complete));
-    let mut server = entry.into_connection(config, now, ack);
+    let mut server = entry.into_connection(&config, now, ack);
     assert_eq!(server.state(), State::Established);
     assert_eq!(server.recv(now, 100).concat(), b"hello");
     assert_eq!(server.info(now).rtt, Duration::from_millis(60));
@@ -44,7 +46,7 @@ fn it_answers_and_becomes_a_connection() {
 #[test]
 fn the_syn_ack_is_sent_again_five_times() {
     let (begin, _, _, mut entry) = begin();
-    let config = Config::default();
+    let config = Arc::new(Config::default());
     let mut at = Vec::new();
     loop {
         let now = entry.next_timeout();
@@ -58,7 +60,7 @@ fn the_syn_ack_is_sent_again_five_times() {
 #[test]
 fn resets_and_strangers() {
     let (now, _, syn, mut entry) = begin();
-    let config = Config::default();
+    let config = Arc::new(Config::default());
     let mut receive = |segment| entry.receive(&config, now, &segment);
     let SynVerdict::Answer(again, _) = receive(syn.clone()) else { panic!("the SYN-ACK again") };
     assert_eq!(again.flags, TcpFlags::SYN | TcpFlags::ACK);

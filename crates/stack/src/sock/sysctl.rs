@@ -206,6 +206,9 @@ sysctls! {
     tcp_autocorking: u32 = 1, "ipv4.tcp_autocorking", 0..=1, "Whether small writes are joined while others wait below.";
     tcp_mtu_probing: u32 = 0, "ipv4.tcp_mtu_probing", 0..=2, "Packetization-layer path MTU discovery (RFC 4821).";
     tcp_base_mss: u32 = 1024, "ipv4.tcp_base_mss", 48..=65535, "MSS at which probing starts.";
+    tcp_mtu_probe_floor: u32 = 48, "ipv4.tcp_mtu_probe_floor", 48..=65535, "MSS below which probing never goes.";
+    tcp_probe_interval: u32 = 600, "ipv4.tcp_probe_interval", 0..=2_147_483_647, "Seconds after which probing begins anew.";
+    tcp_probe_threshold: u32 = 8, "ipv4.tcp_probe_threshold", 0..=2_147_483_647, "Bytes in question below which probing ends.";
     tcp_min_snd_mss: u32 = 48, "ipv4.tcp_min_snd_mss", 48..=65535, "Least MSS ever used.";
     tcp_notsent_lowat: u32 = 4_294_967_295, "ipv4.tcp_notsent_lowat", 0..=4_294_967_295, "Unsent bytes above which a socket is not writable.";
     tcp_fastopen: u32 = 1, "ipv4.tcp_fastopen", 0..=2_147_483_647, "TCP Fast Open (RFC 7413): 1 client, 2 server, 4 client without cookie, 0x200 server without cookie, 0x400 every listener.";

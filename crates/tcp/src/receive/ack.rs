@@ -57,6 +57,10 @@ impl Connection {
         };
         let summary = self.send.on_ack(&input, &mut self.ecn, &self.config);
         self.mibs.add(Mib::DeliveredCe, summary.ce.marked);
+        self.mibs.add(Mib::SpuriousRtos, u32::from(summary.spurious_timeout));
+        if let Some(outcome) = summary.mtu_probe {
+            self.settle_mtu_probe(outcome);
+        }
         if summary.acked > 0 {
             self.retries = 0;
             self.stalled_at = None;

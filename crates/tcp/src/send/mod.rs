@@ -69,6 +69,10 @@ pub(crate) struct AckSummary {
     newly_lost: u32,
     /// It is a duplicate ACK (RFC 5681 §2).
     duplicate: bool,
+    /// What became of a probe for a larger MTU.
+    pub(crate) mtu_probe: Option<ProbeOutcome>,
+    /// The timeout before was spurious.
+    pub(crate) spurious_timeout: bool,
     /// What it tells of congestion marks; `marked` in packets.
     pub(crate) ce: Feedback,
 }
@@ -93,6 +97,17 @@ impl AckSummary {
             });
         }
     }
+}
+
+/// What became of a probe for a larger MTU (RFC 4821 §7.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProbeOutcome {
+    /// It arrived.
+    Passed,
+    /// It alone was lost.
+    Lost,
+    /// More than it was lost.
+    Unknown,
 }
 
 /// What an incoming ACK says, in 64-bit numbers.
@@ -161,6 +176,8 @@ pub(crate) struct Sender {
     pub(crate) pacing: Pacing,
     /// The window has fallen and the peer is to be told (CWR, RFC 3168 §6.1.2).
     pub(crate) cwr_due: bool,
+    /// A probe for a larger MTU is in flight.
+    pub(crate) mtu_probe: Option<(u64, u64)>,
     /// Packets that arrived with a congestion mark, as far as the peer tells.
     pub(crate) delivered_ce: u32,
     /// From when the retransmission timeout counts.
@@ -209,6 +226,7 @@ impl Sender {
             chrono: Chrono::default(),
             pacing: Pacing::new(config.paces()),
             cwr_due: false,
+            mtu_probe: None,
             delivered_ce: 0,
             rto_from: Instant::ZERO,
             last_sent_at: Instant::ZERO,
@@ -353,7 +371,8 @@ impl Sender {
         self.advance_phase(input.now, &mut summary);
         self.report_losses(input.now);
         let acked = self.judge(input, &before, rtt, &summary);
-        self.control(acked, config);
+        let in_order = self.sack || summary.acked > 0;
+        self.control(acked, in_order, config);
         summary
     }
 
@@ -522,8 +541,9 @@ impl Sender {
         }
     }
 
-    /// Lets the controller move window and pacing rate.
-    fn control(&mut self, acked: Acked, config: &Config) {
+    /// Lets the controller move window and pacing rate. `in_order`: the ACK is no duplicate of a peer without
+    /// SACK; those leave the window as it is (RFC 5681 §3.2 step 1, RFC 3042 §2).
+    fn control(&mut self, acked: Acked, in_order: bool, config: &Config) {
         if self.cc.is_model() {
             self.cc.on_ack(acked);
             if self.cc.is_probing_rtt() {
@@ -532,6 +552,7 @@ impl Sender {
         } else if acked.bytes > 0
             && !matches!(acked.at.phase, Phase::Recovery | Phase::Cwr)
             && acked.cwnd_limited
+            && in_order
         {
             self.cc.on_ack(acked);
         }

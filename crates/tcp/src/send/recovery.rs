@@ -10,7 +10,7 @@
 
 use netspace_base::Instant;
 
-use super::{AckSummary, Sender};
+use super::{AckSummary, ProbeOutcome, Sender};
 use crate::cc::{Cause, Phase};
 
 /// The state of recovery.
@@ -42,6 +42,8 @@ pub(crate) struct Recovery {
     marked: bool,
     /// The timeout may have been spurious: no doubt has come up yet (F-RTO).
     frto: bool,
+    /// F-RTO without SACK: new data goes before anything goes again (RFC 5682 §2.1, step 2b).
+    pub(super) new_first: bool,
 }
 
 impl Recovery {
@@ -69,6 +71,7 @@ impl Sender {
     pub(super) fn advance_phase(&mut self, now: Instant, summary: &mut AckSummary) {
         self.take_dsack(now, summary);
         self.recovery.marked |= summary.ce.congestion;
+        self.judge_mtu_probe(summary);
         let holds = matches!(self.recovery.phase, Phase::Cwr | Phase::Recovery | Phase::Loss);
         // What ends a reduction must have been sent after it, or CWR could be told too early (RFC 3168 §6.1.2).
         let over = self.una > self.recovery.end
@@ -122,7 +125,7 @@ impl Sender {
     }
 
     /// RFC 6298 (5.4) to (5.7) and RFC 5681 (4): the retransmission timer fired.
-    pub(crate) fn on_rto(&mut self, now: Instant) {
+    pub(crate) fn on_rto(&mut self, now: Instant, frto: bool) {
         let fresh = self.recovery.phase != Phase::Loss;
         if fresh || self.una >= self.recovery.end {
             if matches!(self.recovery.phase, Phase::Open | Phase::Disorder) {
@@ -131,9 +134,10 @@ impl Sender {
             self.cc.on_congestion(self.mss, Cause::Loss);
             self.cwr_due = true;
         }
-        self.recovery.frto = self.sack
-            && matches!(self.recovery.phase, Phase::Open | Phase::Disorder | Phase::Cwr)
-            || (self.recovery.frto && !fresh);
+        let open = matches!(self.recovery.phase, Phase::Open | Phase::Disorder | Phase::Cwr);
+        self.recovery.frto = frto && (open || (self.recovery.frto && !fresh)) && self.mtu_probe.is_none();
+        self.recovery.new_first = false;
+        self.mtu_probe = None;
         if self.board.front().is_some_and(|front| front.marks.contains(super::Mark::SACKED)) {
             // The peer gave up data that it had SACKed (RFC 2018 §8).
             self.board.forget_sacks();
@@ -200,13 +204,50 @@ impl Sender {
     }
 
     /// In Loss an ACK came. If it is for an original that was sent before the timeout, the timeout was spurious.
-    fn continue_loss(&mut self, now: Instant, summary: &AckSummary) {
-        let original = summary.lowest_original.is_some_and(|end| end <= self.recovery.end);
+    fn continue_loss(&mut self, now: Instant, summary: &mut AckSummary) {
+        self.recovery.new_first = false;
+        // Without SACK an ACK for what was sent again may cover originals that had waited for it.
+        let original = summary.lowest_original.is_some_and(|end| end <= self.recovery.end)
+            && (self.sack || !summary.retransmitted_acked);
         if (self.recovery.frto && original) || (summary.acked > 0 && self.was_spurious(summary)) {
+            summary.spurious_timeout = true;
             self.undo(now);
+        } else if self.recovery.frto && !self.sack {
+            self.test_timeout(summary);
         } else if summary.delivered > 0 && summary.retransmitted_acked {
             self.recovery.frto = false;
         }
+    }
+
+    /// F-RTO without SACK (RFC 5682 §2.1): after the first ACK, two new segments tell by theirs whether the rest had arrived.
+    fn test_timeout(&mut self, summary: &AckSummary) {
+        let tested = self.nxt > self.recovery.end;
+        let new_data = self.unsent() > 0 && self.window_end() > self.nxt;
+        if summary.acked > 0 && !tested && new_data {
+            // Step 2b.
+            self.recovery.end = self.nxt;
+            self.recovery.new_first = true;
+        } else if summary.acked > 0 || summary.duplicate {
+            // Steps 2a and 3a: the loss was real.
+            self.recovery.frto = false;
+        }
+    }
+
+    /// RFC 4821 §7.6: a probe that alone is lost was too large; congestion is not to blame.
+    fn judge_mtu_probe(&mut self, summary: &mut AckSummary) {
+        let Some((start, end)) = self.mtu_probe else { return };
+        let open = matches!(self.recovery.phase, Phase::Open | Phase::Disorder);
+        summary.mtu_probe = if self.una >= end {
+            Some(ProbeOutcome::Passed)
+        } else if self.board.lost > 0 && open && self.una == start {
+            self.repair_without_reduction();
+            Some(ProbeOutcome::Lost)
+        } else if self.board.lost > 0 {
+            Some(ProbeOutcome::Unknown)
+        } else {
+            return;
+        };
+        self.mtu_probe = None;
     }
 
     /// All that was sent before recovery began is acknowledged.

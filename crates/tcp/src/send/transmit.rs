@@ -115,6 +115,7 @@ impl Connection {
         }
         let sequence = self.next_bare_ack()?;
         let mut segment = self.header(now, sequence);
+        self.add_urgent(&mut segment, sequence);
         self.add_ecn(now, &mut segment, 0, false);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
         self.acknowledged();
@@ -146,6 +147,9 @@ impl Connection {
 
     /// The first segment that is deemed lost, if the windows allow.
     fn next_again(&mut self, now: Instant) -> Option<Range> {
+        if self.send.recovery.new_first && self.send.nxt < self.send.window_end() && self.send.unsent() > 0 {
+            return None;
+        }
         let (index, record) = self.send.board.next_resend()?;
         let mss = self.data_mss();
         let pipe = self.send.pipe();
@@ -201,6 +205,10 @@ impl Connection {
             return None;
         }
         let mss = self.data_mss();
+        if let Some(len) = self.mtu_probe_len(now) {
+            self.mtu_probe_sent(self.send.nxt, len);
+            return Some(self.send_new(now, len, len, false));
+        }
         let offer = self.offer(unsent, mss, fin_due);
         let len = match offer.decide() {
             Ok(len) => len,
@@ -307,6 +315,10 @@ impl Connection {
     /// peer must answer (RFC 9293 §3.8.4; as Linux, also for the window).
     fn next_bare_ack(&mut self) -> Option<u64> {
         if self.flags.contains(Flags::OLD_ACK_DUE) {
+            if self.flags.contains(Flags::URGENT_DUE) {
+                self.flags.remove(Flags::URGENT_DUE);
+                return Some(self.send.una);
+            }
             self.flags.remove(Flags::OLD_ACK_DUE);
             return Some(self.send.una - 1);
         }
@@ -331,14 +343,7 @@ impl Connection {
         if end > data_end {
             segment.flags |= TcpFlags::FIN;
         }
-        if let Some(urgent_end) = self.send.urgent_end {
-            if urgent_end > start && urgent_end - start <= 0xffff {
-                segment.flags |= TcpFlags::URG;
-                segment.urgent = (urgent_end - start) as u16;
-            } else if urgent_end <= self.send.una {
-                self.send.urgent_end = None;
-            }
-        }
+        self.add_urgent(&mut segment, start);
         self.add_ecn(now, &mut segment, len as u32, new);
         self.send.pacing.on_sent(now, len as u32, self.send.cc.pacing_rate, self.counts.data_segments_out);
         self.count_data(len as u32, mss);

@@ -37,6 +37,7 @@ fn send_buffer(socket: &Socket, sysctls: &SockSysctls) -> BufferSize {
 pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u32) -> Config {
     let opts = socket.tcp().map(|tcp| tcp.opts.clone()).unwrap_or_else(|| OptionsTcp::new(sysctls));
     let small = |value: u32| value.min(255) as u8;
+    let size = |value: u32| value.min(u32::from(u16::MAX)) as u16;
     Config {
         mss_max: opts.maxseg,
         mss_min: sysctls.tcp_min_snd_mss.min(u32::from(u16::MAX)) as u16,
@@ -53,6 +54,13 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         window_scaling: sysctls.tcp_window_scaling != 0,
         ecn: EcnPolicy::of_sysctl(sysctls.tcp_ecn),
         ecn_fallback: sysctls.tcp_ecn_fallback != 0,
+        mtu_probing: small(sysctls.tcp_mtu_probing),
+        base_mss: size(sysctls.tcp_base_mss),
+        mtu_probe_floor: size(sysctls.tcp_mtu_probe_floor),
+        probe_interval: Duration::from_secs(u64::from(sysctls.tcp_probe_interval)),
+        probe_threshold: size(sysctls.tcp_probe_threshold),
+        frto: sysctls.tcp_frto != 0,
+        retries1: small(sysctls.tcp_retries1),
         ecn_option: small(sysctls.tcp_ecn_option),
         ecn_option_beacon: small(sysctls.tcp_ecn_option_beacon),
         keepalive: socket.opts.keepalive,
@@ -74,6 +82,7 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         pacing_ca_ratio: sysctls.tcp_pacing_ca_ratio,
         moderate_recv_buffer: sysctls.tcp_moderate_rcvbuf != 0 && !socket.opts.rcvbuf_locked,
         oob_inline: socket.opts.oob_inline,
+        std_urgent: sysctls.tcp_stdurg != 0,
         notsent_lowat: opts.notsent_lowat(sysctls),
         rfc1337: sysctls.tcp_rfc1337 != 0,
         linger_zero: socket.opts.linger == Some(Duration::ZERO),

@@ -50,6 +50,9 @@ const fn counter(mib: Mib) -> Counter {
     match mib {
         Mib::DeliveredCe => Counter::TcpExtTcpDeliveredCe,
         Mib::FastOpenActive => Counter::TcpExtTcpFastOpenActive,
+        Mib::MtupSuccess => Counter::TcpExtTcpMtupSuccess,
+        Mib::MtupFail => Counter::TcpExtTcpMtupFail,
+        Mib::SpuriousRtos => Counter::TcpExtTcpSpuriousRtos,
         Mib::FastOpenActiveFail => Counter::TcpExtTcpFastOpenActiveFail,
     }
 }

@@ -67,7 +67,8 @@ pub(crate) fn recv(
         if inline {
             return Err(SockError::Invalid);
         }
-        let byte = connection.recv_urgent(flags.peek).ok_or(SockError::Invalid)?;
+        let none = if connection.awaits_urgent() { SockError::WouldBlock } else { SockError::Invalid };
+        let byte = connection.recv_urgent(flags.peek).ok_or(none)?;
         return Ok(received(vec![Bytes::copy_from_slice(&[byte])]));
     }
     let data = if flags.peek { connection.peek(max) } else { connection.recv(t.now, max) };
