@@ -51,6 +51,7 @@ points! {
     LinkEnter, "link-enter", "The frame enters the link.";
     LinkLeave, "link-leave", "The frame arrives at the link's other end.";
     RingReceive, "ring", "The frame lies in the device's receive ring.";
+    GroJoin, "gro", "The frame is joined with the one of its flow before it.";
     DevReceive, "dev-receive", "The device's poll takes the frame from the ring.";
     BridgeLearn, "bridge-learn", "The switch learns on which port a station is.";
     BridgeForward, "bridge-forward", "The switch forwards the frame to the port of its destination.";

@@ -85,6 +85,7 @@ impl Netns {
             nd: Default::default(),
             capture: false,
             offload: true,
+            gro: true,
             tx_queue_len: 1000,
             ring: Default::default(),
             ring_limit: self.sysctl.core.netdev_max_backlog as usize,
@@ -331,6 +332,11 @@ impl Netns {
         }
         self.routes_changed();
         Ok(())
+    }
+
+    /// Whether a device joins frames of a flow that come together (`ethtool -K … gro on`).
+    pub fn set_gro(&mut self, dev: DevId, on: bool) -> Result<(), SockError> {
+        self.dev.get_mut(dev).map(|d| d.gro = on).ok_or(SockError::NoDevice)
     }
 
     /// Whether large segments leave a device whole, for the other end or the link to cut (`ethtool -K … tso on`).

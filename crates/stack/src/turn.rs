@@ -101,6 +101,12 @@ impl Turn {
         }
     }
 
+    /// A packet has become part of another: it was never one of its own.
+    pub(crate) fn join_pkt(&mut self, pkt: Box<Pkt>) {
+        self.ledger.created -= 1;
+        self.recycle(pkt);
+    }
+
     /// A copy of `pkt` (same name, shared payload), counted as created.
     pub fn clone_pkt(&mut self, pkt: &Pkt) -> Box<Pkt> {
         self.ledger.created += 1;

@@ -10,6 +10,7 @@ pub mod checksum;
 pub mod ecn;
 mod error;
 pub mod ethernet;
+pub mod gro;
 pub mod gso;
 pub mod icmpv4;
 pub mod icmpv6;

@@ -9,6 +9,7 @@
 pub mod bridge;
 mod fdb;
 mod forward;
+mod gro;
 pub(crate) mod receive;
 pub(crate) mod send;
 mod tap;
@@ -138,6 +139,8 @@ pub struct Device {
     pub capture: bool,
     /// Whether large TCP segments go out whole (`ethtool -K … tso`); off: they are cut here.
     pub offload: bool,
+    /// Whether frames that come together are joined before the protocols see them (`ethtool -K … gro`).
+    pub gro: bool,
     /// Most frames in the transmit queue, for show (`txqueuelen`).
     pub tx_queue_len: u32,
     pub(crate) ring: VecDeque<Box<Pkt>>,
@@ -246,6 +249,8 @@ impl Device {
 #[derive(Debug, Default)]
 pub struct Devices {
     slots: Vec<Option<Box<Device>>>,
+    /// Sockets that want several datagrams at once (`UDP_GRO`); while there are none, datagrams are not joined.
+    pub(crate) udp_gro_users: u32,
     /// Devices whose ring holds frames, in turn.
     pub(crate) poll: VecDeque<DevId>,
 }

@@ -4,6 +4,7 @@ use netspace_base::{DevId, DropReason, Pkt, PktType, Point};
 use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthernetRepr};
 
 use super::Device;
+use super::gro::Gro;
 use super::tap::tap;
 use crate::netns::Reentry;
 use crate::{Netns, Step, Stop, Turn, icmp, packet};
@@ -53,13 +54,23 @@ fn filtered(device: &Device, pkt: &Pkt) -> Option<DropReason> {
 pub(crate) fn poll(ns: &mut Netns, t: &mut Turn, dev: DevId, budget: usize) -> usize {
     let quota = budget.min(ns.sysctl.core.dev_weight as usize);
     let mut done = 0;
+    let mut gro = Gro::default();
     while done < quota {
-        let Some(device) = ns.dev.get_mut(dev) else { return done };
+        let Some(device) = ns.dev.get_mut(dev) else { break };
+        let joins = device.gro;
         let Some(pkt) = device.ring.pop_front() else { break };
         done += 1;
-        let step = frame(ns, t, pkt);
-        ns.finish(t, step);
+        match arrive(ns, t, pkt) {
+            Ok(pkt) if joins => {
+                let out = gro.add(ns, t, pkt);
+                go_on(ns, t, out);
+            }
+            Ok(pkt) => go_on(ns, t, [pkt]),
+            ended => ns.finish(t, ended),
+        }
     }
+    let rest = gro.flush();
+    go_on(ns, t, rest);
     let Some(device) = ns.dev.get_mut(dev) else { return done };
     device.scheduled = !device.ring.is_empty();
     if device.scheduled {
@@ -68,8 +79,15 @@ pub(crate) fn poll(ns: &mut Netns, t: &mut Turn, dev: DevId, budget: usize) -> u
     done
 }
 
-/// Ingress: a frame with its Ethernet header in front enters the stack at its device.
-fn frame(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
+fn go_on(ns: &mut Netns, t: &mut Turn, pkts: impl IntoIterator<Item = Box<Pkt>>) {
+    for pkt in pkts {
+        let step = frame(ns, t, pkt);
+        ns.finish(t, step);
+    }
+}
+
+/// A frame, its Ethernet header in front, is counted at its device.
+fn arrive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     t.trace.at(t.now, ns.id, Point::DevReceive, &pkt);
     let Some(device) = ns.dev.get_mut(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     device.stats.rx_packets += 1;
@@ -82,6 +100,12 @@ fn frame(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
         device.stats.rx_errors += 1;
         return Err(Stop::Drop(pkt, DropReason::EthTruncated));
     }
+    Ok(pkt)
+}
+
+/// Ingress: a frame, or several joined, enters the stack at its device.
+fn frame(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>) -> Step {
+    let Some(device) = ns.dev.get(pkt.dev) else { return Err(Stop::Drop(pkt, DropReason::DevDown)) };
     let is_port = device.master.is_some();
     packet::deliver::all(ns, t, &pkt, false);
     if is_port {

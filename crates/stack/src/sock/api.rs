@@ -154,7 +154,7 @@ impl Netns {
         multicast::leave_all(self, t, s);
         match &self.sockets.table[s].kind {
             Kind::Tcp(_) => return tcp::close(self, t, s),
-            Kind::Udp(_) => udp::unhash(self, s),
+            Kind::Udp(_) => udp::close(self, s),
             Kind::Raw => raw::unhash(&mut self.sockets, s),
             Kind::Ping => ping::unhash(&mut self.sockets, s),
         }

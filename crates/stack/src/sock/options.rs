@@ -45,6 +45,7 @@ pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> 
         SockOpt::BlockSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Block),
         SockOpt::UnblockSource(asked) => return multicast::source(ns, t, id, asked, SourceChange::Unblock),
         SockOpt::SourceFilter(asked) => return multicast::set_filter(ns, t, id, asked),
+        SockOpt::UdpGro(on) => return udp::set_gro(ns, id, on),
         SockOpt::UdpCork(on) => {
             ns.sockets.get_mut(id)?.udp().ok_or(SockError::NoSuchOption)?.cork = on;
             return if on { Ok(()) } else { udp::uncork(ns, t, id) };
@@ -379,7 +380,6 @@ fn defer_seconds(wanted: u32) -> u32 {
 fn set_udp(udp: &mut Udp, ip_protocol: u8, option: &SockOpt) -> Result<(), SockError> {
     match *option {
         SockOpt::UdpSegment(size) => udp.segment = size,
-        SockOpt::UdpGro(on) => udp.gro = on,
         SockOpt::UdpNoCheck6Tx(on) => udp.no_check6_tx = on,
         SockOpt::UdpNoCheck6Rx(on) => udp.no_check6_rx = on,
         SockOpt::UdpLiteSendCoverage(_) | SockOpt::UdpLiteRecvCoverage(_)

@@ -34,6 +34,20 @@ impl Socket {
     }
 }
 
+/// `UDP_GRO`: while any socket wants several datagrams at once, devices join them.
+pub(crate) fn set_gro(ns: &mut Netns, id: SockId, on: bool) -> Result<(), SockError> {
+    let udp = ns.sockets.get_mut(id)?.udp().ok_or(SockError::NoSuchOption)?;
+    let before = std::mem::replace(&mut udp.gro, on);
+    ns.dev.udp_gro_users = ns.dev.udp_gro_users + u32::from(on) - u32::from(before);
+    Ok(())
+}
+
+/// The socket is gone.
+pub(crate) fn close(ns: &mut Netns, id: SockId) {
+    let _ = set_gro(ns, id, false);
+    unhash(ns, id);
+}
+
 /// connect(2): a default destination, and only datagrams from there.
 pub(crate) fn connect(ns: &mut Netns, t: &Turn, id: SockId, addr: SocketAddr) -> Result<Connect, SockError> {
     let socket = ns.sockets.get(id)?;
