@@ -252,7 +252,8 @@ fn shield_line(text: &str, at: usize, line: &str, out: &mut [u8]) {
                 end_of_link = close - at;
             }
             (None, b'[') if i > 0 => {
-                if let Some(len) = range_len(&line[i - 1..]) {
+                // A range follows a name's letter or digit: what is no character's start is neither.
+                if let Some(len) = line.get(i - 1..).and_then(range_len) {
                     hide(&mut out[at + i..at + i - 1 + len]);
                 }
             }
