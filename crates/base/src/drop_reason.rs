@@ -77,6 +77,7 @@ drop_reasons! {
     BridgeReserved, "bridge-reserved", Link, "", "", "The frame is addressed to a group that bridges do not forward (01:80:c2:00:00:0X).", "IEEE 802.1D";
     LinkLoss, "link-loss", Link, "", "", "The link lost the frame, as its loss setting asks.", "";
     LinkQueueFull, "link-queue-full", Link, "QDISC_DROP", "", "The link's queue was full: frames came faster than its rate.", "";
+    LinkQueueDelay, "link-queue-delay", Link, "QDISC_CONGESTED", "", "The link's queue is managed: frames had waited too long for too long.", "RFC 8289";
     LinkDown, "link-down", Link, "", "", "The link went down while the frame was on its way.", "";
     LinkCorrupt, "link-corrupt", Link, "", "", "The frame was damaged on the link and its frame check failed.", "";
     GroupNotJoined, "group-not-joined", Link, "", "", "Nobody here has joined this multicast group.", "";

@@ -99,7 +99,9 @@ pub(crate) enum Command {
 const LINK_HELP: &str = "\
 Actions (what is not named keeps its value):
   set [delay 50ms] [jitter 5ms] [loss 2%] [duplicate 1%] [reorder 1%] [corrupt 0.1%]
-      [rate 10mbit|none] [queue 100|64kB]
+      [rate 10mbit|none] [queue 100|64kB|codel|fq_codel]
+      loss in bursts: loss gemodel 1% 10% (chances to begin and to end)
+      a managed queue takes tc's options: queue fq_codel target 5ms noecn
   up      plug the cable in
   down    unplug it: frames on their way are lost
 

@@ -6,6 +6,7 @@ use netspace_base::NsId;
 use netspace_door::ProgramId;
 use netspace_lab::run::Lab;
 use netspace_lab::world::{LinkInfo, World};
+use netspace_sched::Impairment;
 
 use crate::control::{
     DirectionState, HostState, InterfaceState, LabState, LinkChange, LinkState, ProgramState,
@@ -87,7 +88,7 @@ fn link_state(link: &LinkInfo) -> LinkState {
     let direction = |to: usize| DirectionState {
         from: link.ends[1 - to].name(),
         to: link.ends[to].name(),
-        settings: settings(&link.towards[to].to_string()),
+        settings: settings(&link.towards[to]),
         in_flight: link.in_flight[to] as u64,
     };
     LinkState {
@@ -97,11 +98,10 @@ fn link_state(link: &LinkInfo) -> LinkState {
     }
 }
 
-/// `delay 50ms loss 2%` word by word; the queue is called as in a lab file.
-fn settings(text: &str) -> BTreeMap<String, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+/// The settings that are on; the queue's length is called as in a lab file.
+fn settings(link: &Impairment) -> BTreeMap<String, String> {
     let name = |key: &str| if key == "limit" { "queue".to_owned() } else { key.to_owned() };
-    words.chunks_exact(2).map(|pair| (name(pair[0]), pair[1].to_owned())).collect()
+    link.pairs().into_iter().map(|(key, value)| (name(key), value)).collect()
 }
 
 /// Carries out a change of a link.
@@ -146,7 +146,10 @@ mod tests {
     #[test]
     fn settings_come_in_pairs() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(settings("delay 50ms limit 10"), [pair("delay", "50ms"), pair("queue", "10")].into());
-        assert!(settings("").is_empty());
+        let of = |words: &str| settings(&words.parse().expect("reads"));
+        assert_eq!(of("delay 50ms limit 10"), [pair("delay", "50ms"), pair("queue", "10")].into());
+        assert_eq!(of("delay 50ms 5ms loss 2%"), [pair("delay", "50ms 5ms"), pair("loss", "2%")].into());
+        assert_eq!(of("queue fq_codel noecn"), [pair("queue", "fq_codel noecn")].into());
+        assert!(of("").is_empty());
     }
 }

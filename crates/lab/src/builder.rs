@@ -146,8 +146,12 @@ impl LabBuilder {
 }
 
 fn settings_of(i: &Impairment) -> LinkSettings {
-    use crate::file::quantity::QueueLength;
-    let bytes = i.queue_bytes.map(|n| QueueLength::Bytes(n as u64));
+    use crate::file::quantity::QueueSetting;
+    let length = match i.queue_bytes {
+        Some(n) => QueueSetting::Bytes(n as u64),
+        None => QueueSetting::Packets(u32::try_from(i.queue_packets).unwrap_or(u32::MAX)),
+    };
+    let managed = i.discipline != netspace_sched::Discipline::Fifo;
     LinkSettings {
         delay: Some(i.delay),
         jitter: Some(i.jitter),
@@ -156,6 +160,6 @@ fn settings_of(i: &Impairment) -> LinkSettings {
         reorder: Some(i.reorder),
         corrupt: Some(i.corrupt),
         rate: i.rate_bps,
-        queue: bytes.or(Some(QueueLength::Packets(u32::try_from(i.queue_packets).unwrap_or(u32::MAX)))),
+        queue: Some(if managed { QueueSetting::Managed(i.discipline) } else { length }),
     }
 }

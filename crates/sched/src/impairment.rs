@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::discipline::Discipline;
+use crate::loss::Loss;
 use crate::units;
 
 /// What one direction of a link does to its frames. The default is a perfect link: nothing is delayed, lost or limited.
@@ -16,8 +18,8 @@ pub struct Impairment {
     /// The delay varies evenly by up to this much, more or less. Without a rate, frames may overtake one another by it;
     /// with one they do not (both as in netem).
     pub jitter: Duration,
-    /// How many frames are lost.
-    pub loss: u32,
+    /// How frames are lost.
+    pub loss: Loss,
     /// How many frames arrive twice.
     pub duplicate: u32,
     /// How many frames skip the delay, and so overtake others. Needs a delay.
@@ -32,6 +34,8 @@ pub struct Impairment {
     pub queue_packets: usize,
     /// How many bytes may wait for the rate; none: only frames are counted.
     pub queue_bytes: Option<usize>,
+    /// How the queue is managed; what is not first come, first served has its own limit instead of the two above.
+    pub discipline: Discipline,
 }
 
 impl Impairment {
@@ -39,7 +43,7 @@ impl Impairment {
     pub const DEFAULT_LIMIT: usize = 1000;
     /// The words that [`Impairment::set`] knows.
     pub const KEYS: &[&str] =
-        &["delay", "jitter", "loss", "duplicate", "reorder", "gap", "corrupt", "rate", "limit"];
+        &["delay", "jitter", "loss", "duplicate", "reorder", "gap", "corrupt", "rate", "limit", "queue"];
 }
 
 impl Default for Impairment {
@@ -47,7 +51,7 @@ impl Default for Impairment {
         Self {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
-            loss: 0,
+            loss: Loss::Random(0),
             duplicate: 0,
             reorder: 0,
             gap: 1,
@@ -55,6 +59,7 @@ impl Default for Impairment {
             rate_bps: None,
             queue_packets: Self::DEFAULT_LIMIT,
             queue_bytes: None,
+            discipline: Discipline::Fifo,
         }
     }
 }
@@ -109,7 +114,11 @@ impl Impairment {
 
     /// Whether something is modelled per frame, so that a packet that stands for several frames must be cut first.
     pub const fn is_per_frame(&self) -> bool {
-        self.loss > 0 || self.duplicate > 0 || self.reorder > 0 || self.corrupt > 0 || self.rate_bps.is_some()
+        !self.loss.is_none()
+            || self.duplicate > 0
+            || self.reorder > 0
+            || self.corrupt > 0
+            || self.rate_bps.is_some()
     }
 
     /// Sets one setting by its word and value (`"loss"`, `"2%"`).
@@ -118,7 +127,8 @@ impl Impairment {
         match key {
             "delay" => self.delay = units::parse_duration(value).map_err(problem)?,
             "jitter" => self.jitter = units::parse_duration(value).map_err(problem)?,
-            "loss" => self.loss = units::parse_ratio(value).map_err(problem)?,
+            "loss" => self.loss = Loss::parse(value).map_err(problem)?,
+            "queue" => self.discipline = Discipline::parse(value).map_err(problem)?,
             "duplicate" => self.duplicate = units::parse_ratio(value).map_err(problem)?,
             "reorder" => self.reorder = units::parse_ratio(value).map_err(problem)?,
             "corrupt" => self.corrupt = units::parse_ratio(value).map_err(problem)?,
@@ -166,7 +176,8 @@ impl Impairment {
             }
             seen.push(key);
             let value = words.next().ok_or_else(|| SettingError::MissingValue(key.to_owned()))?;
-            next.set(key, value)?;
+            let more = std::iter::from_fn(|| words.next_if(|word| belongs(key, value, word)));
+            next.set(key, &std::iter::once(value).chain(more).collect::<Vec<_>>().join(" "))?;
             if key == "delay" {
                 // tc's short form: `delay TIME JITTER`; a new delay alone takes the old jitter away.
                 let jitter = words.next_if(|word| word.starts_with(|c: char| c.is_ascii_digit()));
@@ -205,35 +216,65 @@ impl FromStr for Impairment {
     }
 }
 
-impl fmt::Display for Impairment {
-    /// The words that [`Impairment::from_str`] reads; empty for a perfect link.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words: Vec<String> = Vec::new();
+impl Impairment {
+    /// The settings that are on, by their words: those that [`Impairment::set`] reads, but for `delay`, whose value the
+    /// jitter may follow.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
+        let jitter = if self.jitter.is_zero() {
+            String::new()
+        } else {
+            format!(" {}", units::show_duration(self.jitter))
+        };
         if !self.delay.is_zero() {
-            words.push(format!("delay {}", units::show_duration(self.delay)));
+            pairs.push(("delay", format!("{}{jitter}", units::show_duration(self.delay))));
         }
-        if !self.jitter.is_zero() {
-            words.push(units::show_duration(self.jitter));
+        if !self.loss.is_none() {
+            pairs.push(("loss", self.loss.to_string()));
         }
-        let ratios = [("loss", self.loss), ("duplicate", self.duplicate), ("reorder", self.reorder)];
-        for (key, ratio) in ratios.into_iter().chain([("corrupt", self.corrupt)]) {
+        for (key, ratio) in
+            [("duplicate", self.duplicate), ("reorder", self.reorder), ("corrupt", self.corrupt)]
+        {
             if ratio > 0 {
-                words.push(format!("{key} {}", units::show_ratio(ratio)));
+                pairs.push((key, units::show_ratio(ratio)));
             }
         }
         if self.gap != 1 {
-            words.push(format!("gap {}", self.gap));
+            pairs.push(("gap", self.gap.to_string()));
         }
         if let Some(bps) = self.rate_bps {
-            words.push(format!("rate {}", units::show_rate(bps)));
+            pairs.push(("rate", units::show_rate(bps)));
         }
         if self.queue_packets != Self::DEFAULT_LIMIT {
-            words.push(format!("limit {}", self.queue_packets));
+            pairs.push(("limit", self.queue_packets.to_string()));
         }
         if let Some(bytes) = self.queue_bytes {
-            words.push(format!("limit {bytes}b"));
+            pairs.push(("limit", format!("{bytes}b")));
         }
+        if self.discipline != Discipline::Fifo {
+            pairs.push(("queue", self.discipline.to_string()));
+        }
+        pairs
+    }
+}
+
+impl fmt::Display for Impairment {
+    /// The words that [`Impairment::from_str`] reads; empty for a perfect link.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = self.pairs().iter().map(|(key, value)| format!("{key} {value}")).collect();
         f.write_str(&words.join(" "))
+    }
+}
+
+/// Whether `word` is part of a value of several words: a loss model's ratios, a discipline's options and their values.
+fn belongs(key: &str, value: &str, word: &str) -> bool {
+    let number = word.starts_with(|c: char| c.is_ascii_digit());
+    match (key, value) {
+        ("loss", "gemodel" | "random") => number,
+        // A plain queue has a limit of its own.
+        ("queue", "fifo") => false,
+        ("queue", _) => number || Discipline::OPTIONS.contains(&word),
+        _ => false,
     }
 }
 
@@ -277,12 +318,18 @@ mod tests {
             "delay 50ms 5ms loss 2% duplicate 0.5% reorder 25% corrupt 0.01% gap 5 rate 10mbit limit 100";
         let impairment: Impairment = words.parse().expect("reads");
         assert_eq!(impairment.to_string(), words);
-        assert_eq!(impairment.loss, 20_000_000);
+        assert_eq!(impairment.loss, Loss::Random(20_000_000));
         assert_eq!(Impairment::default().to_string(), "");
         assert_eq!("".parse(), Ok(Impairment::default()));
         let queue: Impairment = "rate 1mbit limit 64kb limit 10".parse().expect("reads");
         assert_eq!((queue.queue_packets, queue.queue_bytes), (10, Some(65_536)));
         assert_eq!(queue.to_string(), "rate 1mbit limit 10 limit 65536b");
+        let words = "loss gemodel 1% 10% 70% 0.1% rate 1mbit queue fq_codel limit 300 target 2ms noecn";
+        assert_eq!(words.parse::<Impairment>().expect("reads").to_string(), words);
+        assert_eq!(
+            "queue codel ecn delay 5ms".parse::<Impairment>().expect("reads").to_string(),
+            "delay 5ms queue codel ecn"
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! send ─▶ duplicate ─▶ lose ─▶ [ queue ─▶ rate ] ─▶ delay ± jitter ─▶ corrupt ─▶ arrive
 //!                                 │ full: dropped        ╰ reorder: skip it
 //! ```
-//! The limit counts only frames that wait for the rate, not those on their way (netem counts both and so loses frames on
+//! Where a discipline manages the queue (codel, fq_codel), a frame waits in it until its turn; else its turn is known when
+//! it comes. The limit counts only frames that wait for the rate, not those on their way (netem counts both and so loses frames on
 //! a long fat link whose limit was not raised; a real link does not).
 
 use std::cmp::Reverse;
@@ -15,6 +16,10 @@ use netspace_base::{DropReason, Instant, Pkt, Rng};
 use netspace_wire::{checksum, gso};
 
 use crate::Impairment;
+use crate::codel::Entry;
+use crate::discipline::Discipline;
+use crate::loss::LossState;
+use crate::managed::Managed;
 
 /// Counts of one direction, in frames unless said otherwise. A packet that passes whole counts as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,6 +42,10 @@ pub struct LinkStats {
     pub corrupted: u64,
     /// Dropped because the queue was full.
     pub queue_full: u64,
+    /// Dropped by the queue's discipline because frames waited too long.
+    pub waited_too_long: u64,
+    /// Marked by it instead (ECN's CE).
+    pub marked: u64,
     /// Dropped because the link was down or went down.
     pub down: u64,
 }
@@ -81,12 +90,25 @@ struct Waiting {
     bytes: usize,
 }
 
+/// What chance has in store for a frame, drawn when it comes.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    /// Its delay; none: it skips it.
+    delay: Option<Duration>,
+    /// Where a bit of it is flipped, as a share of its length in 2⁻³².
+    flip: Option<u32>,
+}
+
 /// Carries frames one way over a link.
 #[derive(Debug)]
 pub struct LinkDirection {
     settings: Impairment,
     up: bool,
     stats: LinkStats,
+    loss: LossState,
+    managed: Option<Managed<Fate>>,
+    /// What the discipline has dropped since it was last asked.
+    dropped: Vec<(Box<Pkt>, DropReason)>,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -105,6 +127,9 @@ impl LinkDirection {
             settings,
             up: true,
             stats: LinkStats::default(),
+            loss: LossState::default(),
+            managed: None,
+            dropped: Vec::new(),
             in_flight: BinaryHeap::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -144,17 +169,27 @@ impl LinkDirection {
         }
         self.waiting.clear();
         self.waiting_bytes = 0;
+        let in_flight = std::mem::take(&mut self.in_flight).into_sorted_vec();
+        // `Reverse` sorts latest first.
+        let mut dropped: Vec<_> = in_flight.into_iter().rev().map(|Reverse(frame)| frame.pkt).collect();
+        if let Some(mut queue) = self.managed.take() {
+            let next = || queue.dequeue(self.busy_until, Discipline::Fifo).frame;
+            dropped.extend(std::iter::from_fn(next).map(|entry| entry.pkt));
+        }
         self.busy_until = Instant::ZERO;
         self.last_arrival = Instant::ZERO;
-        let dropped: Vec<_> = std::mem::take(&mut self.in_flight).into_sorted_vec();
         self.stats.down += dropped.len() as u64;
-        // `Reverse` sorts latest first.
-        dropped.into_iter().rev().map(|Reverse(frame)| frame.pkt).collect()
+        dropped
+    }
+
+    /// Frames that the queue's discipline has dropped since this was last asked: it decides when their turn comes.
+    pub fn take_dropped(&mut self) -> Vec<(Box<Pkt>, DropReason)> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// How many frames are under way, those that wait for the rate included.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight.len() + self.managed.as_ref().map_or(0, |queue| queue.len().0)
     }
 
     /// How many frames, and bytes, wait for the rate at `now`.
@@ -163,7 +198,8 @@ impl LinkDirection {
             self.waiting_bytes -= first.bytes;
             self.waiting.pop_front();
         }
-        (self.waiting.len(), self.waiting_bytes)
+        let (frames, bytes) = self.managed.as_ref().map_or((0, 0), Managed::len);
+        (self.waiting.len() + frames, self.waiting_bytes + bytes)
     }
 
     /// A packet enters the link at `now`. One that stands for several frames is cut if anything is modelled per frame.
@@ -176,6 +212,7 @@ impl LinkDirection {
         } else {
             self.send_frame(now, pkt, rng, &mut verdict);
         }
+        verdict.dropped.append(&mut self.dropped);
         verdict
     }
 
@@ -195,10 +232,13 @@ impl LinkDirection {
     }
 
     fn send_copy(&mut self, now: Instant, mut pkt: Box<Pkt>, rng: &mut Rng, verdict: &mut Verdict) {
-        if rng.chance(self.settings.loss) {
+        if self.loss.draw(self.settings.loss, rng) {
             self.stats.lost += 1;
             verdict.dropped.push((pkt, DropReason::LinkLoss));
             return;
+        }
+        if self.is_managed() {
+            return self.wait(now, pkt, rng, verdict);
         }
         let Some(departure) = self.queue(now, pkt.len()) else {
             self.stats.queue_full += 1;
@@ -207,17 +247,85 @@ impl LinkDirection {
         };
         if rng.chance(self.settings.corrupt) {
             self.stats.corrupted += 1;
-            flip_a_bit(&mut pkt, rng);
+            flip_a_bit(&mut pkt, |bits| rng.below(bits));
         }
-        let at = self.arrival(departure, rng);
+        let delay = self.draw_delay(rng);
+        self.depart(departure, delay, pkt);
+        verdict.accepted += 1;
+    }
+
+    /// Whether frames wait in a managed queue: its discipline is set, or it is not empty yet.
+    fn is_managed(&self) -> bool {
+        let wanted = self.settings.rate_bps.is_some() && self.settings.discipline != Discipline::Fifo;
+        wanted || self.managed.as_ref().is_some_and(|queue| queue.len().0 > 0)
+    }
+
+    /// Puts a frame into the managed queue, behind what has left it by now.
+    fn wait(&mut self, now: Instant, pkt: Box<Pkt>, rng: &mut Rng, verdict: &mut Verdict) {
+        self.serve(now);
+        let discipline = self.settings.discipline;
+        if !self.managed.as_ref().is_some_and(|queue| queue.is_for(discipline) || queue.len().0 > 0) {
+            self.managed = Managed::new(discipline, rng);
+        }
+        let flip = rng.chance(self.settings.corrupt).then(|| rng.u32());
+        let fate = Fate { delay: self.draw_delay(rng), flip };
+        let Some(queue) = &mut self.managed else { return };
+        if queue.len().0 == 0 {
+            self.busy_until = self.busy_until.max(now);
+        }
+        let refused = queue.enqueue(discipline, Entry { since: now, pkt, with: fate });
+        verdict.accepted += usize::from(refused.is_none());
+        if let Some(entry) = refused {
+            self.stats.queue_full += 1;
+            self.dropped.push((entry.pkt, DropReason::LinkQueueFull));
+        }
+        self.serve(now);
+    }
+
+    /// Sends from the managed queue what has its turn by `now`.
+    fn serve(&mut self, now: Instant) {
+        while let Some(queue) = self.managed.as_mut().filter(|q| q.len().0 > 0 && self.busy_until <= now) {
+            let starts = self.busy_until;
+            let out = queue.dequeue(starts, self.settings.discipline);
+            self.stats.waited_too_long += out.dropped.len() as u64;
+            self.stats.marked += u64::from(out.marked);
+            let too_long = |entry: Entry<Fate>| (entry.pkt, DropReason::LinkQueueDelay);
+            self.dropped.extend(out.dropped.into_iter().map(too_long));
+            let Some(Entry { mut pkt, with: fate, .. }) = out.frame else { continue };
+            self.busy_until = starts + self.transmission(pkt.len());
+            if let Some(place) = fate.flip {
+                self.stats.corrupted += 1;
+                flip_a_bit(&mut pkt, |bits| (u64::from(place) * bits) >> 32);
+            }
+            self.depart(self.busy_until, fate.delay, pkt);
+        }
+    }
+
+    /// How long sending `bytes` takes; nothing without a rate.
+    fn transmission(&self, bytes: usize) -> Duration {
+        let Some(bps) = self.settings.rate_bps else { return Duration::ZERO };
+        let ns = (bytes as u128 * 8 * 1_000_000_000).div_ceil(u128::from(bps));
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// A frame has been sent at `departure`; without a delay it skips it.
+    fn depart(&mut self, departure: Instant, delay: Option<Duration>, pkt: Box<Pkt>) {
+        let at = match delay {
+            None => {
+                self.stats.reordered += 1;
+                departure
+            }
+            Some(delay) => self.arrival(departure + delay),
+        };
         self.order += 1;
         self.in_flight.push(Reverse(InFlight { at, order: self.order, pkt }));
-        verdict.accepted += 1;
     }
 
     /// When a frame of `bytes` has been sent at the rate, or none if the queue is full.
     fn queue(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
-        let Some(bps) = self.settings.rate_bps else { return Some(now) };
+        if self.settings.rate_bps.is_none() {
+            return Some(now);
+        }
         let starts = self.busy_until.max(now);
         let (packets, queued) = self.queue_len(now);
         if starts > now {
@@ -228,18 +336,12 @@ impl LinkDirection {
             self.waiting.push_back(Waiting { starts, bytes });
             self.waiting_bytes += bytes;
         }
-        let ns = (bytes as u128 * 8 * 1_000_000_000).div_ceil(u128::from(bps));
-        self.busy_until = starts + Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
+        self.busy_until = starts + self.transmission(bytes);
         Some(self.busy_until)
     }
 
-    /// When a frame that is sent at `departure` arrives.
-    fn arrival(&mut self, departure: Instant, rng: &mut Rng) -> Instant {
-        if self.skips_delay(rng) {
-            self.stats.reordered += 1;
-            return departure;
-        }
-        let at = departure + self.draw_delay(rng);
+    /// When a frame arrives that would do so at `at` by itself.
+    fn arrival(&mut self, at: Instant) -> Instant {
         // With a rate, frames leave a queue one by one: none overtakes the one before it (as in netem).
         let at = if self.settings.rate_bps.is_some() { at.max(self.last_arrival) } else { at };
         self.last_arrival = self.last_arrival.max(at);
@@ -259,22 +361,33 @@ impl LinkDirection {
         true
     }
 
-    fn draw_delay(&self, rng: &mut Rng) -> Duration {
+    /// A frame's delay; none: it skips it.
+    fn draw_delay(&mut self, rng: &mut Rng) -> Option<Duration> {
+        if self.skips_delay(rng) {
+            return None;
+        }
         let Impairment { delay, jitter, .. } = self.settings;
         if jitter.is_zero() {
-            return delay;
+            return Some(delay);
         }
         let spread = Duration::from_nanos(rng.below(jitter.as_nanos() as u64 * 2 + 1));
-        (delay + spread).saturating_sub(jitter)
+        Some((delay + spread).saturating_sub(jitter))
     }
 
-    /// When the next frame arrives.
-    pub fn next_arrival(&self) -> Option<Instant> {
+    /// When something happens next: a frame arrives, or the next one that waits has its turn.
+    pub fn next_event(&self) -> Option<Instant> {
+        let turn = self.managed.as_ref().filter(|queue| queue.len().0 > 0).map(|_| self.busy_until);
+        [self.next_arrival(), turn].into_iter().flatten().min()
+    }
+
+    /// When the next frame arrives of those that have been sent.
+    fn next_arrival(&self) -> Option<Instant> {
         self.in_flight.peek().map(|Reverse(first)| first.at)
     }
 
     /// Takes one frame that has arrived by `now`.
     pub fn arrive(&mut self, now: Instant) -> Option<Box<Pkt>> {
+        self.serve(now);
         if self.next_arrival()? > now {
             return None;
         }
@@ -286,13 +399,13 @@ impl LinkDirection {
 }
 
 /// Damages a frame: one bit, anywhere. Its checksums are filled in first, so that the receiver can find the damage.
-fn flip_a_bit(pkt: &mut Pkt, rng: &mut Rng) {
+fn flip_a_bit(pkt: &mut Pkt, choose: impl FnOnce(u64) -> u64) {
     pkt.linearize();
     checksum::fill_checksum(pkt);
     pkt.checksum = netspace_base::ChecksumState::None;
     let bits = pkt.len() as u64 * 8;
     if bits > 0 {
-        let bit = rng.below(bits);
+        let bit = choose(bits);
         pkt.data_mut()[(bit / 8) as usize] ^= 1 << (bit % 8);
     }
 }
@@ -326,7 +439,7 @@ mod tests {
     /// Everything that arrives, with when.
     fn drain(link: &mut LinkDirection) -> Vec<(Instant, u64)> {
         let mut out = Vec::new();
-        while let Some(at) = link.next_arrival() {
+        while let Some(at) = link.next_event() {
             if at > Instant::ZERO {
                 assert!(link.arrive(at - Duration::from_nanos(1)).is_none(), "not before its time");
             }
@@ -419,11 +532,11 @@ mod tests {
         let mut link = link("delay 10ms");
         send_many(&mut link, 3, 60);
         link.set("delay 1ms".parse().expect("reads"));
-        assert_eq!(link.next_arrival(), Some(Instant::from_millis(10)));
+        assert_eq!(link.next_event(), Some(Instant::from_millis(10)));
         let dropped = link.set_up(false);
         assert_eq!(dropped.iter().map(|p| p.id.0).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(send_many(&mut link, 1, 60), [DropReason::LinkDown]);
-        assert_eq!(link.next_arrival(), None);
+        assert_eq!(link.next_event(), None);
         link.set_up(true);
         assert!(send_many(&mut link, 1, 60).is_empty());
     }

@@ -53,7 +53,7 @@ fn change(words: &[String]) -> anyhow::Result<Option<LinkChange>> {
 /// `delay 50ms loss 2%`, also `delay=50ms`, `delay: 50ms`, commas between.
 fn settings(words: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let text = words.join(" ").replace(['=', ':', ','], " ");
-    let mut words = text.split_whitespace();
+    let mut words = text.split_whitespace().peekable();
     let mut settings: Vec<(String, String)> = Vec::new();
     while let Some(key) = words.next() {
         if !KEYS.contains(&key) {
@@ -64,7 +64,13 @@ fn settings(words: &[String]) -> anyhow::Result<Vec<(String, String)>> {
         if settings.iter().any(|(known, _)| known == key) {
             return Err(bad_input(format!("`{key}` is set twice")));
         }
-        settings.push((key.to_owned(), value.to_owned()));
+        // A loss model, a discipline of the queue: further words belong to them.
+        let named = matches!(key, "loss" | "queue") && value.starts_with(|c: char| c.is_ascii_alphabetic());
+        let mut value = value.to_owned();
+        while let Some(word) = words.next_if(|word| named && !KEYS.contains(word)) {
+            value = format!("{value} {word}");
+        }
+        settings.push((key.to_owned(), value));
     }
     Ok(settings)
 }
@@ -131,6 +137,10 @@ mod tests {
         let wanted = set(&[("delay", "50ms"), ("loss", "2%")]);
         assert_eq!(change(&words("set delay 50ms loss 2%")).expect("fine"), wanted);
         assert_eq!(change(&words("set delay=50ms, loss: 2%")).expect("fine"), wanted);
+        let wanted =
+            set(&[("queue", "fq_codel target 2ms noecn"), ("loss", "gemodel 1% 10%"), ("rate", "1mbit")]);
+        let line = "set queue fq_codel target 2ms noecn loss gemodel 1% 10% rate 1mbit";
+        assert_eq!(change(&words(line)).expect("fine"), wanted);
     }
 
     #[test]

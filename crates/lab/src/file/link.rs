@@ -219,7 +219,7 @@ pub(super) fn settings(fields: &mut Fields<'_>, out: &mut Diagnostics) -> LinkSe
     LinkSettings {
         delay: fields.parsed("delay", out, quantity::duration).map(|v| v.0),
         jitter: fields.parsed("jitter", out, quantity::duration).map(|v| v.0),
-        loss: fields.parsed("loss", out, quantity::ratio).map(|v| v.0),
+        loss: fields.parsed("loss", out, quantity::loss).map(|v| v.0),
         duplicate: fields.parsed("duplicate", out, quantity::ratio).map(|v| v.0),
         reorder: fields.parsed("reorder", out, quantity::ratio).map(|v| v.0),
         corrupt: fields.parsed("corrupt", out, quantity::ratio).map(|v| v.0),

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use netspace_sched::{Discipline, Loss};
+
 /// Why a quantity was refused, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadQuantity {
@@ -129,17 +131,38 @@ pub fn rate(text: &str) -> Parsed<u64> {
     Ok(bits.round() as u64)
 }
 
-/// The length of a queue.
+/// What waits for the rate, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum QueueLength {
+pub enum QueueSetting {
     /// In frames.
     Packets(u32),
     /// In bytes.
     Bytes(u64),
+    /// By a discipline, which has its own limit.
+    Managed(Discipline),
 }
 
-/// A queue's length: `100packets`, `100p`, `64kB`, `1MiB`.
-pub fn queue(text: &str) -> Parsed<QueueLength> {
+/// How frames are lost: `1%`, or in bursts, `gemodel 1% 10%`.
+pub fn loss(text: &str) -> Parsed<Loss> {
+    if !text.trim_start().starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return ratio(text).map(Loss::Random);
+    }
+    Loss::parse(text).map_err(|problem| {
+        BadQuantity::new(
+            problem,
+            "write it like 1%, or gemodel 1% 10% for bursts (chances to begin and to end)",
+        )
+    })
+}
+
+/// A queue's length (`100packets`, `100p`, `64kB`, `1MiB`), or the discipline that manages it (`fq_codel`,
+/// `codel target 2ms ecn`).
+pub fn queue(text: &str) -> Parsed<QueueSetting> {
+    if text.trim_start().starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Discipline::parse(text).map(QueueSetting::Managed).map_err(|problem| {
+            BadQuantity::new(problem, "write a length, as 100packets or 64kB, or a discipline, as fq_codel")
+        });
+    }
     const PACKETS: &[&str] = &["packets", "packet", "pkts", "p", "frames"];
     const UNITS: &[(&str, f64)] = &[
         ("packets", 1.0),
@@ -163,9 +186,9 @@ pub fn queue(text: &str) -> Parsed<QueueLength> {
         ));
     }
     if PACKETS.contains(&unit) {
-        return Ok(QueueLength::Packets(value.min(f64::from(u32::MAX)) as u32));
+        return Ok(QueueSetting::Packets(value.min(f64::from(u32::MAX)) as u32));
     }
-    Ok(QueueLength::Bytes(value as u64))
+    Ok(QueueSetting::Bytes(value as u64))
 }
 
 /// `20ms` for a time, in its largest fitting unit.
@@ -213,13 +236,24 @@ mod tests {
         assert_eq!(ratio("0.5%"), Ok(5_000_000));
         assert_eq!(rate("100mbit"), Ok(100_000_000));
         assert_eq!(rate("100 Mbit/s"), Ok(100_000_000));
-        assert_eq!(queue("64kB"), Ok(QueueLength::Bytes(64_000)));
-        assert_eq!(queue("50p"), Ok(QueueLength::Packets(50)));
+        assert_eq!(queue("64kB"), Ok(QueueSetting::Bytes(64_000)));
+        assert_eq!(queue("50p"), Ok(QueueSetting::Packets(50)));
         assert_eq!(duration("20").unwrap_err().message, "`20` has no unit");
         assert_eq!(duration("20mss").unwrap_err().help, "did you mean `20ms`?");
         assert_eq!(rate("5mbits").unwrap_err().help, "did you mean `5mbit`?");
         assert!(ratio("120%").unwrap_err().message.contains("more than 100 %"));
         assert!(duration("-3ms").unwrap_err().message.contains("negative"));
+    }
+
+    #[test]
+    fn loss_and_queue_take_models_and_disciplines() {
+        assert_eq!(loss("1%"), Ok(Loss::Random(10_000_000)));
+        assert_eq!(loss("gemodel 1% 10%").map(|l| l.to_string()), Ok("gemodel 1% 10% 100% 0%".to_owned()));
+        let managed = Discipline::parse("fq_codel target 2ms").unwrap();
+        assert_eq!(queue("fq_codel target 2ms"), Ok(QueueSetting::Managed(managed)));
+        assert!(queue("red").unwrap_err().message.contains("known are fifo, codel, fq_codel"));
+        assert!(loss("gemodel").unwrap_err().help.contains("gemodel 1% 10%"));
+        assert_eq!(queue("12").unwrap_err().message, "`12` has no unit");
     }
 
     #[test]

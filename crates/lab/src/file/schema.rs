@@ -213,7 +213,8 @@ struct Settings {
     delay: Option<String>,
     /// How far the delay varies, as `2ms`.
     jitter: Option<String>,
-    /// Chance that a frame is lost, as `1%`.
+    /// Chance that a frame is lost, as `1%`; or in bursts (Gilbert–Elliott), as `gemodel 1% 10% 70% 0.1%`: the chances to
+    /// turn bad and good again, those of loss while bad (100% without it) and good (0%).
     loss: Option<String>,
     /// Chance that a frame comes twice.
     duplicate: Option<String>,
@@ -223,7 +224,8 @@ struct Settings {
     corrupt: Option<String>,
     /// Bits per second, as `100mbit`.
     rate: Option<String>,
-    /// How much waits for the rate, as `100packets` or `64kB`.
+    /// How much waits for the rate, as `100packets` or `64kB`; or how the queue is managed: `codel` or `fq_codel`, perhaps
+    /// with `limit`, `target`, `interval`, `flows`, `quantum`, `ecn` or `noecn`, as in tc.
     queue: Option<String>,
 }
 

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netspace_sched::Impairment;
+use netspace_sched::{Impairment, Loss};
 
-use super::quantity::QueueLength;
+use super::quantity::QueueSetting;
 
 /// Bytes of the file.
 pub type Span = Range<usize>;
@@ -184,8 +184,8 @@ pub struct LinkSettings {
     pub delay: Option<Duration>,
     /// How far the delay varies, each way.
     pub jitter: Option<Duration>,
-    /// Chance that a frame is lost, parts of a billion.
-    pub loss: Option<u32>,
+    /// How frames are lost.
+    pub loss: Option<Loss>,
     /// Chance that a frame comes twice.
     pub duplicate: Option<u32>,
     /// Chance that a frame overtakes those before it.
@@ -194,8 +194,8 @@ pub struct LinkSettings {
     pub corrupt: Option<u32>,
     /// Bits per second.
     pub rate: Option<u64>,
-    /// How much waits for the rate.
-    pub queue: Option<QueueLength>,
+    /// How much waits for the rate, or how the queue is managed.
+    pub queue: Option<QueueSetting>,
 }
 
 impl LinkSettings {
@@ -225,8 +225,9 @@ impl LinkSettings {
         link.rate_bps = self.rate.or(link.rate_bps);
         match self.queue {
             None => {}
-            Some(QueueLength::Packets(n)) => link.queue_packets = n as usize,
-            Some(QueueLength::Bytes(n)) => link.queue_bytes = Some(usize::try_from(n).unwrap_or(usize::MAX)),
+            Some(QueueSetting::Packets(n)) => link.queue_packets = n as usize,
+            Some(QueueSetting::Bytes(n)) => link.queue_bytes = Some(usize::try_from(n).unwrap_or(usize::MAX)),
+            Some(QueueSetting::Managed(discipline)) => link.discipline = discipline,
         }
         link
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use netspace_sched::Impairment;
+use netspace_sched::{Discipline, Impairment, Loss};
 use serde_json::{Value, json};
 
 use crate::file::ClockKind;
@@ -77,9 +77,10 @@ pub(super) fn impairment(i: &Impairment) -> Value {
     };
     put("delay_ns", !i.delay.is_zero(), (i.delay.as_nanos() as u64).into());
     put("jitter_ns", !i.jitter.is_zero(), (i.jitter.as_nanos() as u64).into());
-    for (key, ratio) in
-        [("loss", i.loss), ("duplicate", i.duplicate), ("reorder", i.reorder), ("corrupt", i.corrupt)]
-    {
+    put("loss", !i.loss.is_none(), (f64::from(i.loss.average()) / 1e9).into());
+    put("loss_model", matches!(i.loss, Loss::Bursts(_)), i.loss.to_string().into());
+    put("queue_discipline", i.discipline != Discipline::Fifo, i.discipline.to_string().into());
+    for (key, ratio) in [("duplicate", i.duplicate), ("reorder", i.reorder), ("corrupt", i.corrupt)] {
         put(key, ratio > 0, (f64::from(ratio) / 1e9).into());
     }
     put("rate_bps", i.rate_bps.is_some(), i.rate_bps.into());

@@ -1,9 +1,10 @@
 //! Links of a running world: finding them by name, changing them, their counts.
 
 use netspace_base::{DevId, DropReason, NsId, Pkt, Point, Rng};
-use netspace_sched::{Impairment, LinkDirection, LinkStats};
+use netspace_sched::{Discipline, Impairment, LinkDirection, LinkStats};
 
-use crate::file::{quantity, suggest};
+use crate::file::quantity::{self, QueueSetting};
+use crate::file::suggest;
 
 use super::World;
 
@@ -214,6 +215,10 @@ impl World {
             self.hosts[ns.0 as usize].netns.receive(&mut self.turn, dev, pkt);
             self.mark_dirty(ns);
         }
+        // A managed queue decides when a frame's turn comes.
+        for (pkt, reason) in self.links[number].towards[to].take_dropped() {
+            self.lose(number, to, &pkt, reason);
+        }
         self.reschedule_direction(number, to);
     }
 
@@ -227,7 +232,7 @@ impl World {
     }
 
     pub(super) fn reschedule_direction(&mut self, number: usize, end: usize) {
-        let next = self.links[number].towards[end].next_arrival();
+        let next = self.links[number].towards[end].next_event();
         self.agenda.set(2 * number + end, next);
     }
 }
@@ -238,19 +243,13 @@ fn in_sched_words(words: &str) -> Result<String, String> {
     let mut key = "";
     for word in words.split_whitespace() {
         match (key, word) {
-            (_, "queue") => {
-                out.push("limit".into());
-                key = "queue";
-                continue;
+            ("queue", name) if Discipline::NAMES.contains(&name) => out.extend(["queue".into(), name.into()]),
+            ("queue", length) => {
+                // A length says that the queue is a plain one.
+                let length = queue_length(length)?;
+                out.extend(["queue", "fifo", "limit"].map(str::to_owned).into_iter().chain([length]));
             }
-            ("queue", value) => out.push(match quantity::queue(value) {
-                Ok(quantity::QueueLength::Packets(n)) => n.to_string(),
-                Ok(quantity::QueueLength::Bytes(n)) => format!("{n}b"),
-                Err(bad) if value.bytes().any(|b| !b.is_ascii_digit()) => {
-                    return Err(format!("queue: {}; {}", bad.message, bad.help));
-                }
-                Err(_) => value.to_owned(),
-            }),
+            (_, "queue") => {}
             ("delay" | "jitter", "off" | "none" | "0") => out.push("0ms".into()),
             ("rate", "off" | "0") => out.push("none".into()),
             ("loss" | "duplicate" | "reorder" | "corrupt", "off" | "none" | "0") => out.push("0%".into()),
@@ -258,7 +257,23 @@ fn in_sched_words(words: &str) -> Result<String, String> {
         }
         key = word;
     }
+    if key == "queue" {
+        return Err("`queue` needs a value".to_owned());
+    }
     Ok(out.join(" "))
+}
+
+/// A length as `sched` reads it; a bare number counts frames.
+fn queue_length(value: &str) -> Result<String, String> {
+    match quantity::queue(value) {
+        Ok(QueueSetting::Packets(n)) => Ok(n.to_string()),
+        Ok(QueueSetting::Bytes(n)) => Ok(format!("{n}b")),
+        Ok(QueueSetting::Managed(discipline)) => Ok(discipline.to_string()),
+        Err(bad) if value.bytes().any(|b| !b.is_ascii_digit()) => {
+            Err(format!("queue: {}; {}", bad.message, bad.help))
+        }
+        Err(_) => Ok(value.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -269,11 +284,24 @@ mod tests {
     fn the_labs_words_become_those_of_sched() {
         let words = |w: &str| in_sched_words(w).unwrap();
         assert_eq!(words("delay 50ms loss 2%"), "delay 50ms loss 2%");
-        assert_eq!(words("queue 100packets rate off"), "limit 100 rate none");
-        assert_eq!(words("loss off queue 64kB"), "loss 0% limit 64000b");
+        assert_eq!(words("queue 100packets rate off"), "queue fifo limit 100 rate none");
+        assert_eq!(words("loss off queue 64kB"), "loss 0% queue fifo limit 64000b");
+        assert_eq!(
+            words("queue fq_codel target 2ms loss gemodel 1% 5%"),
+            "queue fq_codel target 2ms loss gemodel 1% 5%"
+        );
         let mut link = Impairment::default();
         link.update(&words("delay 10ms loss off queue 20p rate 1mbit")).unwrap();
         assert_eq!(link.to_string(), "delay 10ms rate 1mbit limit 20");
+        link.update(&words("queue codel limit 30")).unwrap();
+        assert_eq!(link.to_string(), "delay 10ms rate 1mbit limit 20 queue codel limit 30");
+        link.update(&words("queue 40p")).unwrap();
+        assert_eq!(
+            link.to_string(),
+            "delay 10ms rate 1mbit limit 40",
+            "a length makes it a plain queue again"
+        );
         assert!(in_sched_words("queue long").is_err());
+        assert!(in_sched_words("rate 1mbit queue").is_err());
     }
 }
