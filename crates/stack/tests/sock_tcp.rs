@@ -604,9 +604,9 @@ fn a_big_transfer_through_a_lossy_link() {
     let mut net = Net::new();
     net.loss = 20_000_000;
     net.delay = MS * 2;
-    transfer(&mut net, 2 << 20);
+    transfer(&mut net, 16 << 20);
     let resent = net.host[A].snmp.get(Counter::TcpRetransSegs);
-    assert!(resent > 10, "{resent} of about 1450 segments sent again");
+    assert!(resent > 10, "{resent} of about 11600 segments sent again");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub struct Config {
     pub congestion: CongestionKind,
     /// `TCP_NODELAY`: small segments go at once.
     pub nodelay: bool,
-    /// `TCP_CORK`: small segments wait, up to 200 ms.
+    /// `TCP_CORK`: small segments wait, up to the retransmission timeout.
     pub cork: bool,
     /// Offer timestamps (`net.ipv4.tcp_timestamps`).
     pub timestamps: bool,

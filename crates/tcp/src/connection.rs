@@ -140,7 +140,7 @@ impl Connection {
         if !self.state.can_send() || self.send.fin_queued {
             return 0;
         }
-        let room = self.send_space();
+        let room = self.send_space().min(self.unsent_room());
         if data.len() > room {
             self.flags.insert(Flags::WANTS_ROOM);
             data.truncate(room);
@@ -154,10 +154,22 @@ impl Connection {
         self.send.buffer.push(data);
         self.end_deferral(now);
         self.send.more = flags.more;
+        self.send.unpushed = flags.more;
         if flags.urgent {
             self.send.urgent_end = Some(self.send.buffer.end());
         }
         taken
+    }
+
+    /// How much more may wait unsent: as Linux, bursts are begun while less than `TCP_NOTSENT_LOWAT` waits, and filled up.
+    fn unsent_room(&self) -> usize {
+        let lowat = self.config.notsent_lowat;
+        if lowat == u32::MAX {
+            return usize::MAX;
+        }
+        let burst = self.burst_max();
+        let limit = lowat.div_ceil(burst).max(1).saturating_mul(burst);
+        limit.saturating_sub(self.send.unsent()) as usize
     }
 
     /// Bytes that [`Connection::send`] would take.

@@ -222,6 +222,7 @@ impl Connection {
     pub(crate) fn establish(&mut self, now: Instant, ack: u64, segment: &Segment) {
         let bounds = self.config.rto_bounds();
         self.send.handshake_acked(now);
+        self.recv.established_at = now;
         // Karn: a SYN that was sent again gives a sample only by its timestamp.
         let echo = self.echo_age(now, segment);
         let resent = self.flags.contains(Flags::SYN_RESENT);

@@ -8,9 +8,6 @@ use crate::send::ProbeOutcome;
 use crate::state::{State, TcpError};
 use crate::timer::Resend;
 
-/// Corked data waits no longer than this.
-const CORK_MAX: Duration = Duration::from_millis(200);
-
 impl Connection {
     /// Carries out what is due at `now`; [`Connection::poll_transmit`] then has what is to be sent.
     pub fn on_timeout(&mut self, now: Instant) {
@@ -56,7 +53,10 @@ impl Connection {
                 self.arm_resend(now);
             }
             Resend::Persist => self.on_persist_timeout(now),
-            Resend::Cork => self.send.push = true,
+            Resend::Cork => {
+                self.send.push = true;
+                self.send.unpushed = false;
+            }
         }
     }
 
@@ -212,10 +212,8 @@ impl Connection {
             _ => return self.timers.stop_resend(),
         };
         if self.timers.resend != what {
-            let delay = match what {
-                Resend::Cork => CORK_MAX,
-                _ => self.send.rtt.rto(&self.config.rto_bounds()),
-            };
+            // As Linux, corked data waits as long as a closed window's probe does.
+            let delay = self.send.rtt.rto(&self.config.rto_bounds());
             self.timers.set_resend(what, now + delay);
         }
     }

@@ -51,7 +51,7 @@ fn nagle_lets_whole_segments_and_the_last_rest_go() {
 }
 
 #[test]
-fn cork_holds_back_until_uncorked_or_200_ms() {
+fn cork_holds_back_until_uncorked_or_a_timeout() {
     let mut pair = Pair::lan();
     pair.client.set_cork(true);
     pair.write(Side::Client, &[0; 100]);
@@ -66,7 +66,9 @@ fn cork_holds_back_until_uncorked_or_200_ms() {
     assert_eq!(data_lens(&pair, Side::Client), [1_448]);
     let begin = pair.now;
     pair.run_until(1, |pair| data_lens(pair, Side::Client).len() == 2);
-    assert!((200..=230).contains(&(pair.now - begin).as_millis()));
+    let waited = (pair.now - begin).as_millis();
+    // A round trip until the first segment is acknowledged, then the retransmission timeout, as Linux 6.18 does.
+    assert!((230..=250).contains(&waited), "{waited} ms");
 }
 
 #[test]
@@ -83,7 +85,8 @@ fn more_waits_for_the_next_write_and_fin_flushes() {
     pair.shutdown(Side::Client);
     let last = &pair.sent(Side::Client).last().expect("FIN").segment;
     assert_eq!(last.payload_len(), 4);
-    assert!(last.flags.contains(TcpFlags::FIN | TcpFlags::PSH));
+    // As on Linux: the end of a write with MORE is not pushed, not by FIN either.
+    assert_eq!(last.flags & (TcpFlags::FIN | TcpFlags::PSH), TcpFlags::FIN);
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub(crate) fn set(ns: &mut Netns, t: &mut Turn, id: SockId, option: SockOpt) -> 
         }
         SockOpt::DetachReuseportFilter(()) => return reuseport::detach(&mut ns.sockets, id),
         SockOpt::TcpQuickAck(on) => set_quickack(ns, id, on),
+        SockOpt::TcpNoDelay(on) => set_nodelay(ns, id, on),
         option => set_plain(ns, id, option),
     }?;
     let sockets = &mut ns.sockets;
@@ -99,6 +100,16 @@ fn set_multicast_if(ns: &mut Netns, id: SockId, asked: &super::Membership) -> Re
     };
     let out = &mut ns.sockets.get_mut(id)?.opts.multicast;
     (out.dev4, out.src4) = (dev, local);
+    Ok(())
+}
+
+fn set_nodelay(ns: &mut Netns, id: SockId, on: bool) -> Result<(), SockError> {
+    let tcp = ns.sockets.get_mut(id)?.tcp_mut().ok_or(SockError::NoSuchOption)?;
+    tcp.opts.nodelay = on;
+    if let Some(connection) = tcp.connection_mut() {
+        // Even if it is on already: what corking or `MSG_MORE` holds back goes.
+        connection.set_nodelay(on);
+    }
     Ok(())
 }
 

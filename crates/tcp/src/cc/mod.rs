@@ -167,6 +167,11 @@ impl Congestion {
         }
     }
 
+    /// The threshold in whole segments; `i32::MAX` while there is none, as Linux shows it.
+    pub(crate) fn ssthresh_segments(&self, mss: u32) -> u32 {
+        if self.ssthresh == CWND_MAX { i32::MAX as u32 } else { self.ssthresh / mss }
+    }
+
     pub(crate) fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }

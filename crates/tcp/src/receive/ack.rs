@@ -55,6 +55,8 @@ impl Connection {
             echo: segment.options.timestamps.map(|(_, echo)| echo).zip(self.echo_age(now, segment)),
             bare: !window_changed && ack == self.send.una && segment.sequence_len() == 0,
         };
+        // As Linux: `MSG_MORE` holds back until the next ACK; from then on Nagle decides.
+        self.send.more = false;
         let summary = self.send.on_ack(&input, &mut self.ecn, &self.config);
         self.mibs.add(Mib::DeliveredCe, summary.ce.marked);
         self.mibs.add(Mib::SpuriousRtos, u32::from(summary.spurious_timeout));

@@ -59,6 +59,8 @@ pub(crate) struct Receiver {
     /// The ACK delay; zero before the first data.
     pub(crate) delay: Duration,
     pub(crate) last_data_at: Instant,
+    /// When the connection came about.
+    pub(crate) established_at: Instant,
     /// A duplicate to report (RFC 2883).
     pub(crate) duplicate: Option<(u64, u64)>,
     tuning: Tuning,
@@ -96,6 +98,7 @@ impl Receiver {
             interactive: false,
             delay: Duration::ZERO,
             last_data_at: Instant::ZERO,
+            established_at: Instant::ZERO,
             duplicate: None,
             // The peer's first window, so that the first full round trip lets the buffer grow.
             tuning: Tuning { space: limit.min(10 * mss), ..Tuning::default() },

@@ -51,12 +51,17 @@ pub(crate) struct AckSummary {
     /// A segment that was sent once is acknowledged, or SACKed.
     original_acked: bool,
     original_sacked: bool,
-    /// The lowest end of a segment sent once that arrived; 0 = none.
-    lowest_original: Option<u64>,
+    /// The lowest segment sent once that arrived: its numbers.
+    lowest_original: Option<(u64, u64)>,
     /// The segment sent last among those that arrived: its order, and when it was sent; of those sent once, and of
     /// those sent again.
     newest_original: Option<((u64, u64), Instant)>,
     newest_resent: Option<((u64, u64), Instant)>,
+    /// The segment looked at last: the how-manieth it was, and when it was sent; likewise.
+    last_original: Option<(u32, Instant)>,
+    last_resent: Option<(u32, Instant)>,
+    /// Segments that arrived.
+    arrivals: u32,
     /// The segment sent last among those that arrived.
     arrival: Option<Arrival>,
     /// The highest end that arrived.
@@ -81,12 +86,17 @@ impl AckSummary {
     fn delivered(&mut self, record: &Record) {
         self.delivered += (record.end - record.start) as u32;
         self.highest = self.highest.max(record.end);
+        self.arrivals += 1;
         let sent = Some((record.sent_order(), record.sent_at));
+        let last = Some((self.arrivals, record.sent_at));
         if record.marks.contains(Mark::EVER_RETRANS) {
             self.newest_resent = self.newest_resent.max(sent);
+            self.last_resent = last;
         } else {
+            self.last_original = last;
             self.newest_original = self.newest_original.max(sent);
-            self.lowest_original = Some(self.lowest_original.map_or(record.end, |low| low.min(record.end)));
+            let numbers = (record.start, record.end);
+            self.lowest_original = Some(self.lowest_original.map_or(numbers, |low| low.min(numbers)));
         }
         if self.arrival.is_none_or(|newest| record.sent_order() > newest.order) {
             self.arrival = Some(Arrival {
@@ -147,6 +157,8 @@ pub(crate) struct Sender {
     pub(crate) fin_queued: bool,
     /// More follows at once: a partial segment waits (`MSG_MORE`).
     pub(crate) more: bool,
+    /// It was so with the last write: its end is not pushed (PSH).
+    pub(crate) unpushed: bool,
     /// End of the last segment that was smaller than the MSS (Minshall's Nagle).
     small_end: u64,
     /// The window, not congestion control, kept data back at the last look.
@@ -206,6 +218,7 @@ impl Sender {
             sack: false,
             fin_queued: false,
             more: false,
+            unpushed: false,
             small_end: una,
             window_blocked: false,
             cork_blocked: false,
@@ -324,7 +337,8 @@ impl Sender {
         self.una = self.buffer.start();
         self.rto_from = now;
         self.rate.begin(now);
-        self.recovery.recover = self.una;
+        // RFC 6582 §4.1: the SYN's number, so that a loss in the first window is repaired quickly, too.
+        self.recovery.recover = self.una - 1;
     }
 
     /// RFC 9293 §3.10.7.4, fifth step: the window is taken from a segment that is newer than the last one used; of equal
@@ -371,8 +385,9 @@ impl Sender {
         self.advance_phase(input.now, &mut summary);
         self.report_losses(input.now);
         let acked = self.judge(input, &before, rtt, &summary);
-        let in_order = self.sack || summary.acked > 0;
-        self.control(acked, in_order, config);
+        // As Linux: out of order arrivals let the window grow only on a path that is known to reorder.
+        let progress = summary.acked > 0 || self.reorders();
+        self.control(acked, progress, config);
         summary
     }
 
@@ -525,25 +540,24 @@ impl Sender {
             maybe_delayed: alone && summary.acked < self.mss,
             una: self.una,
             nxt: self.nxt,
-            cwnd_limited: self.is_cwnd_limited(before.in_flight),
+            cwnd_limited: self.is_cwnd_limited(),
             rate,
         }
     }
 
     /// Whether the congestion window held sending back in this round (RFC 7661's concern). In slow start half of it in
     /// use is enough: the other half is what it has just grown by.
-    fn is_cwnd_limited(&mut self, prior_flight: u32) -> bool {
-        self.flight_max = self.flight_max.max(prior_flight);
+    fn is_cwnd_limited(&self) -> bool {
         if self.cc.in_slow_start() && !self.cc.is_model() {
             self.cc.cwnd < self.flight_max.saturating_mul(2)
         } else {
-            self.cwnd_full || self.cc.cwnd <= self.flight_max + 2 * self.mss
+            self.cwnd_full
         }
     }
 
-    /// Lets the controller move window and pacing rate. `in_order`: the ACK is no duplicate of a peer without
-    /// SACK; those leave the window as it is (RFC 5681 §3.2 step 1, RFC 3042 §2).
-    fn control(&mut self, acked: Acked, in_order: bool, config: &Config) {
+    /// Lets the controller move window and pacing rate. `progress`: the ACK is no duplicate; those leave the window as it
+    /// is (RFC 5681 §3.2 step 1, RFC 3042 §2).
+    fn control(&mut self, acked: Acked, progress: bool, config: &Config) {
         if self.cc.is_model() {
             self.cc.on_ack(acked);
             if self.cc.is_probing_rtt() {
@@ -552,16 +566,25 @@ impl Sender {
         } else if acked.bytes > 0
             && !matches!(acked.at.phase, Phase::Recovery | Phase::Cwr)
             && acked.cwnd_limited
-            && in_order
+            && progress
         {
             self.cc.on_ack(acked);
         }
         self.cc.update_pacing_rate(&acked.at, self.in_flight(), &config.pacing_bounds());
-        if acked.bytes > 0 && self.una >= self.flight_round_end {
+    }
+
+    /// New data was sent: how much of the window is used, by rounds.
+    fn note_flight(&mut self) {
+        let flight = self.in_flight();
+        if self.una >= self.flight_round_end {
             self.flight_round_end = self.nxt;
-            self.flight_max = self.pipe();
+            self.flight_max = flight;
             self.cwnd_full = false;
+        } else if flight > self.flight_max {
+            self.flight_round_end = self.nxt;
+            self.flight_max = flight;
         }
+        self.cwnd_full |= self.pipe() + self.mss > self.cc.cwnd;
     }
 }
 

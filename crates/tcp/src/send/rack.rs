@@ -9,6 +9,8 @@ use crate::config::Config;
 
 /// SACKed segments that, without known reordering, make a loss certain (RFC 5681's three duplicate ACKs).
 const DUP_THRESHOLD: u32 = 3;
+/// The largest reordering degree that is believed, segments (`net.ipv4.tcp_max_reordering`).
+const DEGREE_MAX: u64 = 300;
 /// Recoveries for which a widened reordering window stays (RFC 8985 §6.2).
 const WINDOW_PERSIST: u8 = 16;
 /// Added to the probe timeout, for timers that are not exact.
@@ -25,6 +27,8 @@ pub(super) struct Rack {
     forward: u64,
     /// Segments were seen to arrive out of order.
     reordering: bool,
+    /// By how many segments at most, if by more than three.
+    degree: u32,
     /// The reordering window in quarters of the smallest round trip, and for how many more recoveries.
     window_quarters: u8,
     window_persist: u8,
@@ -44,11 +48,12 @@ impl Rack {
 impl Sender {
     /// The reordering degree that `tcp_info` tells, segments.
     pub(crate) fn reordering_degree(&self) -> u32 {
-        if self.rack.reordering {
-            DUP_THRESHOLD * (1 + u32::from(self.rack.window_quarters))
-        } else {
-            DUP_THRESHOLD
-        }
+        self.rack.degree.max(DUP_THRESHOLD)
+    }
+
+    /// Whether the path was seen to reorder by more than three segments.
+    pub(super) fn reorders(&self) -> bool {
+        self.rack.degree > DUP_THRESHOLD
     }
 
     /// When the reordering window ends for segments that are late, if any are.
@@ -84,16 +89,24 @@ impl Sender {
         // A retransmission's ACK may be that of the original: believed only if it is not quicker than any ACK was, and
         // does not echo an earlier timestamp (which SACKs of out-of-order segments always do: RFC 7323 §4.3).
         let echo = summary.echo.filter(|_| summary.acked > 0);
-        let resent = summary.newest_resent.filter(|&(_, at)| {
+        let believed = |at: Instant| {
             now.saturating_since(at) >= self.rtt.min().unwrap_or_default() && !self.echoes_before(echo, at)
-        });
-        let newest = summary.newest_original.max(resent);
-        if let Some((order, at)) = newest {
+        };
+        let newest = summary.newest_original.max(summary.newest_resent.filter(|&(_, at)| believed(at)));
+        // The round trip is that of the segment looked at last, not of the newest.
+        let last = summary.last_original.max(summary.last_resent.filter(|&(_, at)| believed(at)));
+        if let Some((_, at)) = last {
             self.rack.rtt = now.saturating_since(at);
+        }
+        if let Some((order, _)) = newest {
             self.rack.newest = self.rack.newest.max(order);
         }
-        if summary.lowest_original.is_some_and(|end| end < self.rack.forward) {
+        if let Some((start, _)) = summary.lowest_original.filter(|&(_, end)| end < self.rack.forward) {
             self.rack.reordering = true;
+            // With nothing SACKed any more, Linux counts from what is acknowledged.
+            let forward = if self.board.sacked == 0 { self.una } else { self.rack.forward };
+            let degree = forward.saturating_sub(start).div_ceil(u64::from(self.mss));
+            self.rack.degree = self.rack.degree.max(degree.min(DEGREE_MAX) as u32);
         }
         self.rack.forward = self.rack.forward.max(summary.highest);
         if summary.dsack.is_some() && self.una >= self.rack.dsack_round_end {

@@ -207,7 +207,7 @@ impl Sender {
     fn continue_loss(&mut self, now: Instant, summary: &mut AckSummary) {
         self.recovery.new_first = false;
         // Without SACK an ACK for what was sent again may cover originals that had waited for it.
-        let original = summary.lowest_original.is_some_and(|end| end <= self.recovery.end)
+        let original = summary.lowest_original.is_some_and(|(_, end)| end <= self.recovery.end)
             && (self.sack || !summary.retransmitted_acked);
         if (self.recovery.frto && original) || (summary.acked > 0 && self.was_spurious(summary)) {
             summary.spurious_timeout = true;

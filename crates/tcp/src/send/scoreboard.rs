@@ -36,6 +36,8 @@ bitflags! {
         const RETRANS = 4;
         /// Sent more than once (Karn).
         const EVER_RETRANS = 8;
+        /// Its last byte was pushed (PSH): a copy says so too.
+        const PUSHED = 16;
     }
 }
 
@@ -312,6 +314,7 @@ impl Scoreboard {
             let record = &mut self.records[index];
             record.end = next.end;
             record.marks |= next.marks;
+            record.marks.set(Mark::PUSHED, next.is(Mark::PUSHED));
         }
         self.records[index].len()
     }
@@ -328,13 +331,7 @@ impl Scoreboard {
     }
 
     /// The last `len` bytes in flight are being sent again as a probe; that range.
-    pub(super) fn resend_tail(
-        &mut self,
-        len: u32,
-        now: Instant,
-        order: u64,
-        stamp: Stamp,
-    ) -> Option<(u64, u64)> {
+    pub(super) fn resend_tail(&mut self, len: u32, now: Instant, order: u64, stamp: Stamp) -> Option<Record> {
         let index = self.records.len().checked_sub(1)?;
         let last = self.records[index];
         let index = if last.len() > len {
@@ -348,7 +345,12 @@ impl Scoreboard {
         record.sent_at = now;
         record.order = order;
         record.stamp = stamp;
-        Some((record.start, record.end))
+        Some(*record)
+    }
+
+    /// Whether the record at `index` was pushed.
+    pub(super) fn is_pushed(&self, index: usize) -> bool {
+        self.records[index].is(Mark::PUSHED)
     }
 
     /// Cuts the record at `index` in two at `at`.
@@ -357,6 +359,7 @@ impl Scoreboard {
         debug_assert!(record.start < at && at < record.end, "a cut leaves two pieces");
         let mut rest = *record;
         record.end = at;
+        record.marks.remove(Mark::PUSHED);
         rest.start = at;
         self.records.insert(index + 1, rest);
     }

@@ -77,6 +77,8 @@ struct Range {
     mss: u32,
     /// It is sent for the first time.
     new: bool,
+    /// Its last byte is pushed (PSH).
+    push: bool,
 }
 
 impl Connection {
@@ -137,6 +139,13 @@ impl Connection {
         mss.saturating_sub(options.len() as u32 - plain).max(mss / 2)
     }
 
+    /// The most that one write hands down as one piece: whole segments, half of the largest window seen.
+    pub(crate) fn burst_max(&self) -> u32 {
+        let mss = self.data_mss();
+        let bound = self.config.gso_max.min(self.send.wnd_max / 2);
+        (bound - bound % mss).max(mss)
+    }
+
     fn segment_max(&self, mss: u32) -> u32 {
         if !self.config.gso {
             return mss;
@@ -176,7 +185,10 @@ impl Connection {
         self.send.recovery.on_sent(len);
         self.flags.remove(Flags::HEAD_DUE);
         self.arm_resend(now);
-        let range = Range { start: record.start, end: record.start + u64::from(len), mss, new: false };
+        let end = record.start + u64::from(len);
+        let burst = len > mss && end <= record.end;
+        let push = burst || self.send.board.is_pushed(index);
+        let range = Range { start: record.start, end, mss, new: false, push };
         self.count_again(now, range);
         Some(range)
     }
@@ -233,6 +245,7 @@ impl Connection {
         let send = &self.send;
         let pipe = send.pipe();
         let probe = self.flags.contains(Flags::PROBE_DUE);
+        let half = send.cc.cwnd / 2 / mss * mss;
         // With nothing in flight one segment may always go; so may a tail loss probe.
         let least = if pipe == 0 || probe { mss } else { 0 };
         let small = if self.config.cork || send.more {
@@ -246,7 +259,8 @@ impl Connection {
         Offer {
             unsent,
             window: send.window_end().saturating_sub(send.nxt) as u32,
-            congestion: send.cc.cwnd.saturating_sub(pipe).max(least),
+            // As Linux: at most half of the window in one piece, so that two are under way.
+            congestion: send.cc.cwnd.saturating_sub(pipe).min(half.max(mss)).max(least),
             window_max: send.wnd_max,
             mss,
             segment_max,
@@ -272,9 +286,12 @@ impl Connection {
         }
         let order = self.send.next_order();
         let stamp = self.send.stamp(now, len);
-        self.send.board.push(Record { start, end, sent_at: now, order, stamp, marks: Mark::empty() });
+        let push = start + u64::from(len) == self.send.buffer.end() && !self.send.unpushed;
+        let marks = if push { Mark::PUSHED } else { Mark::empty() };
+        self.send.board.push(Record { start, end, sent_at: now, order, stamp, marks });
         self.send.nxt = end;
         self.send.last_sent_at = now;
+        self.send.note_flight();
         self.send.window_blocked = false;
         self.send.cork_blocked = false;
         if self.send.unsent() == 0 {
@@ -291,7 +308,8 @@ impl Connection {
             self.send.begin_tail_probe(false);
         }
         self.arm_resend(now);
-        Range { start, end, mss, new: true }
+        // A burst is pushed at its end as on Linux, so that receive offload hands it up.
+        Range { start, end, mss, new: true, push: push || len > mss }
     }
 
     /// RFC 8985 §7.3: nothing new could go as the probe, so the last segment goes again.
@@ -303,10 +321,10 @@ impl Connection {
         let mss = self.data_mss();
         let order = self.send.next_order();
         let stamp = self.send.stamp(now, 0);
-        let (start, end) = self.send.board.resend_tail(mss, now, order, stamp)?;
+        let Record { start, end, marks, .. } = self.send.board.resend_tail(mss, now, order, stamp)?;
         self.send.begin_tail_probe(true);
         self.arm_resend(now);
-        let range = Range { start, end, mss, new: false };
+        let range = Range { start, end, mss, new: false, push: marks.contains(Mark::PUSHED) };
         self.count_again(now, range);
         Some(range)
     }
@@ -327,7 +345,7 @@ impl Connection {
 
     /// The segment for a range of our stream; the last number may be FIN's.
     fn build_data(&mut self, now: Instant, range: Range) -> Segment {
-        let Range { start, end, mss, new } = range;
+        let Range { start, end, mss, new, push } = range;
         let mut segment = self.header(now, start);
         let data_end = end.min(self.send.buffer.end());
         let len = data_end.saturating_sub(start) as usize;
@@ -336,9 +354,7 @@ impl Connection {
             if len > mss as usize {
                 segment.gso_size = Some(mss as u16);
             }
-            if data_end == self.send.buffer.end() {
-                segment.flags |= TcpFlags::PSH;
-            }
+            segment.flags.set(TcpFlags::PSH, push);
         }
         if end > data_end {
             segment.flags |= TcpFlags::FIN;

@@ -103,9 +103,6 @@ pub(crate) fn apply_live(socket: &mut Socket, sysctls: &SockSysctls, now: Instan
     let opts = tcp.opts.clone();
     let Some(connection) = tcp.connection_mut() else { return };
     let before = connection.config().clone();
-    if before.nodelay != opts.nodelay {
-        connection.set_nodelay(opts.nodelay);
-    }
     if before.cork != opts.cork {
         connection.set_cork(opts.cork);
     }

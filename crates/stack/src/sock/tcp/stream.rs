@@ -4,7 +4,7 @@ use bytes::Bytes;
 use netspace_base::{Detail, Point};
 use netspace_tcp::{Connection, SendFlags, State};
 
-use super::{TcpState, connect, pump};
+use super::{TcpSock, TcpState, connect, pump};
 use crate::sock::socket::Socket;
 use crate::sock::{Message, Received, RecvControl, RecvFlags, SockError, SockId};
 use crate::{Netns, Turn};
@@ -37,13 +37,32 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, id: SockId, message: Message) -
         data.truncate(connection.syn_data_room());
     }
     let flags = SendFlags { more: message.more, urgent: message.oob };
-    let taken = connection.send_with(t.now, data, flags);
+    let taken = take(ns, t, id, data, flags);
     if taken == 0 {
         return Err(SockError::WouldBlock);
     }
-    t.trace.socket(t.now, ns.id, Point::SocketSend, || Detail::Bytes(taken as u64));
-    pump(ns, t, id);
     Ok(taken)
+}
+
+/// Gives the connection what it takes. What it sends at once may make room for more.
+fn take(ns: &mut Netns, t: &mut Turn, id: SockId, mut data: Bytes, flags: SendFlags) -> usize {
+    let mut done = 0;
+    while !data.is_empty() {
+        let Some(connection) =
+            ns.sockets.table.get_mut(id).and_then(Socket::tcp_mut).and_then(TcpSock::connection_mut)
+        else {
+            break;
+        };
+        let taken = connection.send_with(t.now, data.clone(), flags);
+        if taken == 0 {
+            break;
+        }
+        t.trace.socket(t.now, ns.id, Point::SocketSend, || Detail::Bytes(taken as u64));
+        done += taken;
+        data = data.slice(taken..);
+        pump(ns, t, id);
+    }
+    done
 }
 
 /// recvmsg(2): what has come in order, up to `max` bytes; none at the stream's end.
