@@ -223,7 +223,8 @@ fn dedent(code: &str) -> String {
         out.push('\n');
         out.push_str(line.get(common..).unwrap_or(""));
     }
-    out
+    // A backslash may end the last line.
+    out + "\n\n"
 }
 
 /// A Python string on one line.

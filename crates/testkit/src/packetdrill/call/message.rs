@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use netspace_base::Duration;
-use netspace_stack::sock::Family;
+use netspace_stack::sock::{Family, Readiness};
 use netspace_uapi::cmsg::{self, Wanted};
 use netspace_uapi::sockaddr;
 
@@ -96,7 +96,10 @@ pub(super) fn receive(runner: &mut Runner, call: &Call, progress: &mut Progress)
         && sock.inq
         && flags & libc::MSG_ERRQUEUE == 0
     {
-        let left = runner.world.ns.recv_queue_len(id) as i32;
+        // With nothing left, the stream's end still is something to read.
+        let queued = runner.world.ns.recv_queue_len(id) as i32;
+        let over = runner.world.ns.readiness(id).contains(Readiness::RDHUP);
+        let left = if queued == 0 && over { 1 } else { queued };
         control.extend((HEADER_LEN + 4).to_ne_bytes());
         control.extend(libc::SOL_TCP.to_ne_bytes());
         control.extend(libc::TCP_INQ.to_ne_bytes());

@@ -87,6 +87,11 @@ pub(super) fn address(runner: &Runner, expr: &Expr, default: SocketAddr) -> Outc
     Ok(sockaddr::emit(SocketAddr::new(ip, port), if v6 { Family::Inet6 } else { Family::Inet }))
 }
 
+/// A pointer to nowhere.
+pub(super) fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Word(name) if name == "NULL") || *expr == Expr::Int(0)
+}
+
 /// Bytes to send: what the script gives, filled up with zeros to `len`.
 pub(super) fn bytes(expr: &Expr, len: usize) -> Vec<u8> {
     let mut out = match expr {
