@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod ioctl;
 pub mod netlink;
 pub mod option;
+pub mod packet;
 pub mod sockaddr;
 
 pub use errno::Errno;

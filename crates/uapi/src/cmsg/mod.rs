@@ -7,6 +7,7 @@
 mod receive;
 mod send;
 
+pub(crate) use receive::{Buffer, put_moment};
 pub use receive::{Wanted, emit};
 pub use send::parse;
 

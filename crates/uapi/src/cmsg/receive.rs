@@ -82,14 +82,24 @@ wanted! {
 }
 
 /// The buffer for control messages, filled as the kernel's `put_cmsg` fills it: what does not fit is cut, and the cut told.
-struct Buffer {
+pub(crate) struct Buffer {
     out: Vec<u8>,
     room: usize,
     truncated: bool,
 }
 
 impl Buffer {
-    fn put(&mut self, level: i32, ty: i32, data: &[u8]) {
+    /// Room for `room` bytes.
+    pub(crate) const fn new(room: usize) -> Self {
+        Self { out: Vec::new(), room, truncated: false }
+    }
+
+    /// The bytes, and whether something was cut or left out.
+    pub(crate) fn finish(self) -> (Vec<u8>, bool) {
+        (self.out, self.truncated)
+    }
+
+    pub(crate) fn put(&mut self, level: i32, ty: i32, data: &[u8]) {
         let left = self.room - self.out.len();
         if left < HEADER_LEN {
             self.truncated = true;
@@ -116,7 +126,7 @@ impl Buffer {
 ///
 /// Their order is Linux's: timestamp, drops, mark, priority, GRO, packet information, TTL, TOS, original destination, error.
 pub fn emit(control: &RecvControl, wanted: &Wanted, epoch: Duration, room: usize) -> (Vec<u8>, bool) {
-    let mut buffer = Buffer { out: Vec::new(), room, truncated: false };
+    let mut buffer = Buffer::new(room);
     put_timestamp(&mut buffer, control.at, wanted, epoch);
     let Some(error) = &control.error else {
         if wanted.rxq_ovfl && control.drops > 0 {
@@ -132,20 +142,24 @@ pub fn emit(control: &RecvControl, wanted: &Wanted, epoch: Duration, room: usize
             buffer.put_int(SOL_UDP, UDP_GRO, i32::from(size));
         }
         put_ip(&mut buffer, control, wanted);
-        return (buffer.out, buffer.truncated);
+        return buffer.finish();
     };
     // An error made here carries no packet to tell about.
     if error.origin != ErrorOrigin::Local {
         put_ip(&mut buffer, control, wanted);
     }
     put_error(&mut buffer, error, wanted.family);
-    (buffer.out, buffer.truncated)
+    buffer.finish()
 }
 
 fn put_timestamp(buffer: &mut Buffer, at: Instant, wanted: &Wanted, epoch: Duration) {
-    let since_epoch = epoch + Duration::from_nanos(at.as_nanos());
+    put_moment(buffer, epoch + Duration::from_nanos(at.as_nanos()), wanted.timestamp_ns, wanted.timestamp);
+}
+
+/// `SCM_TIMESTAMPNS` or else `SCM_TIMESTAMP`, as the options ask.
+pub(crate) fn put_moment(buffer: &mut Buffer, since_epoch: Duration, nanoseconds: bool, microseconds: bool) {
     let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
-    let (ty, fraction) = match (wanted.timestamp_ns, wanted.timestamp) {
+    let (ty, fraction) = match (nanoseconds, microseconds) {
         (true, _) => (SCM_TIMESTAMPNS, since_epoch.subsec_nanos()),
         (false, true) => (SCM_TIMESTAMP, since_epoch.subsec_micros()),
         (false, false) => return,

@@ -24,6 +24,7 @@ use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
 pub use table::{Access, Codec, DoorOption, Owner, Row, row, rows};
 pub use table::{SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 pub(crate) use tcp_info::emit as tcp_info_bytes;
+pub(crate) use value::filter;
 pub use value::{INSN_LEN, filter_program};
 
 use crate::errno::{EINVAL, ENOPROTOOPT, EOPNOTSUPP, Errno};

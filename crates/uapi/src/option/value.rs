@@ -180,7 +180,7 @@ fn group_req(bytes: &[u8]) -> Result<Membership, Errno> {
     Ok(Membership { group, dev: some_dev(index), local: None })
 }
 
-fn filter(bytes: &[u8]) -> Result<Vec<BpfInsn>, Errno> {
+pub(crate) fn filter(bytes: &[u8]) -> Result<Vec<BpfInsn>, Errno> {
     let insns: Vec<_> = bytes.chunks_exact(INSN_LEN).filter_map(insn).collect();
     if insns.is_empty() || insns.len() > MAX_INSNS || !bytes.len().is_multiple_of(INSN_LEN) {
         return Err(EINVAL);
