@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 /// Package, and a file that shows that it is there.
 const PACKAGES: &[(&str, &str)] = &[
+    ("arping", "/usr/sbin/arping"),
     ("bash", "/bin/bash"),
     ("bind9-dnsutils", "/usr/bin/dig"),
     ("bind9-host", "/usr/bin/host"),
@@ -23,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_socket.py"),
     ("netcat-openbsd", "/bin/nc.openbsd|/usr/bin/nc.openbsd"),
     ("nginx-light", "/usr/sbin/nginx"),
+    ("nmap", "/usr/bin/nmap"),
     ("openssh-client", "/usr/bin/ssh"),
     ("openssh-server", "/usr/sbin/sshd"),
     ("passt", "/usr/bin/pasta"),
@@ -30,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "/usr/bin/python3"),
     ("slirp4netns", "/usr/bin/slirp4netns"),
     ("socat", "/usr/bin/socat"),
+    ("tcpdump", "/usr/bin/tcpdump|/usr/sbin/tcpdump"),
     ("traceroute", "/usr/sbin/traceroute|/usr/bin/traceroute.db"),
     ("tshark", "/usr/bin/tshark"),
     ("util-linux", "/usr/bin/setpriv"),

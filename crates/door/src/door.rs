@@ -10,6 +10,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use netspace_base::{Detail, Instant, NsId, Point};
+use netspace_stack::packet::PacketId;
 use netspace_stack::sock::SockId;
 use netspace_stack::{Effect, Netns, Turn};
 use netspace_uapi::Errno;
@@ -24,7 +25,7 @@ use crate::standin::{Hub, Witness};
 use crate::sys::epoll::{self, Epoll, Ready};
 use crate::sys::{file, process, seccomp};
 use crate::trapped::{Call, Held};
-use crate::watched::{Liveness, Monitors, Settings};
+use crate::watched::{Liveness, Monitors, Settings, Swapped};
 
 /// What the door needs to know of the lab.
 pub trait World {
@@ -192,6 +193,8 @@ pub struct Door {
     pub(crate) socks: Slab<Sock>,
     pub(crate) by_inode: HashMap<u64, Key>,
     pub(crate) by_id: HashMap<(NsId, SockId), Key>,
+    pub(crate) by_packet: HashMap<(NsId, PacketId), Key>,
+    pub(crate) swapped: Vec<Swapped>,
     pub(crate) held: Slab<Held>,
     pub(crate) liveness: Liveness,
     pub(crate) monitors: Monitors,
@@ -230,6 +233,8 @@ impl Door {
             socks: Slab::new(),
             by_inode: HashMap::new(),
             by_id: HashMap::new(),
+            by_packet: HashMap::new(),
+            swapped: Vec::new(),
             held: Slab::new(),
             liveness: Liveness::default(),
             monitors: Monitors::default(),
@@ -338,6 +343,13 @@ impl Door {
     /// What a socket is ready for may have changed ([`netspace_stack::Effect::Wake`]).
     pub fn on_wake(&mut self, world: &mut dyn World, ns: NsId, sock: SockId) {
         if let Some(&key) = self.by_id.get(&(ns, sock)) {
+            self.on_sock_wake(world, key);
+        }
+    }
+
+    /// The same of a packet socket ([`netspace_stack::Effect::WakePacket`]).
+    pub fn on_packet_wake(&mut self, world: &mut dyn World, ns: NsId, sock: PacketId) {
+        if let Some(&key) = self.by_packet.get(&(ns, sock)) {
             self.on_sock_wake(world, key);
         }
     }
@@ -493,14 +505,20 @@ impl Door {
             return;
         }
         ns.run(t);
-        let woken: Vec<SockId> = t
-            .effects
-            .iter()
-            .filter_map(|effect| if let Effect::Wake(sock) = effect { Some(*sock) } else { None })
-            .collect();
+        let (mut woken, mut woken_packets) = (Vec::new(), Vec::new());
+        for effect in &t.effects {
+            match effect {
+                Effect::Wake(sock) => woken.push(*sock),
+                Effect::WakePacket(sock) => woken_packets.push(*sock),
+                Effect::Xmit { .. } => {}
+            }
+        }
+        // The world will tell of them again: then there is nothing left to do.
         for sock in woken {
-            // The world will tell of it again: then there is nothing left to do.
             self.on_wake(world, host, sock);
+        }
+        for sock in woken_packets {
+            self.on_packet_wake(world, host, sock);
         }
     }
 

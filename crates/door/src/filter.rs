@@ -130,6 +130,18 @@ fn prctl() -> Vec<Insn> {
     ]
 }
 
+/// A file's memory, shared: it may be a packet socket's ring. Private mappings, of libraries above all, are no concern.
+fn mmap() -> Vec<Insn> {
+    const FLAGS: u32 = 3;
+    vec![
+        load(FLAGS, false),
+        insn(JSET, 2, 0, libc::MAP_ANONYMOUS.unsigned_abs()),
+        insn(JSET, 0, 1, libc::MAP_SHARED.unsigned_abs()),
+        ret(NOTIFY),
+        ret(ALLOW),
+    ]
+}
+
 /// Everything but AF_UNIX, which stays the kernel's.
 fn socket() -> Vec<Insn> {
     vec![load(0, false), insn(JEQ, 0, 1, libc::AF_UNIX.unsigned_abs()), ret(ALLOW), ret(NOTIFY)]
@@ -164,6 +176,7 @@ fn rules(exception: HandOver) -> Vec<(libc::c_long, Vec<Insn>)> {
         (libc::SYS_ioctl, ioctl()),
         (libc::SYS_sendmsg, hand_over(exception)),
         (libc::SYS_socket, socket()),
+        (libc::SYS_mmap, mmap()),
         (libc::SYS_newfstatat, unless_bits(3, libc::AT_EMPTY_PATH.unsigned_abs())),
         (libc::SYS_statx, unless_bits(2, libc::AT_EMPTY_PATH.unsigned_abs())),
     ];
@@ -316,6 +329,9 @@ mod tests {
         assert_eq!(ask(libc::SYS_newfstatat, [3, 7, 9, 0x100, 0, 0]), NOTIFY);
         assert_eq!(ask(libc::SYS_statx, [3, 7, 0x1000, 0xfff, 9, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_statx, [3, 7, 0, 0xfff, 9, 0]), NOTIFY);
+        assert_eq!(ask(libc::SYS_mmap, [0, 4096, 3, 0x1, 5, 0]), NOTIFY, "a file, shared");
+        assert_eq!(ask(libc::SYS_mmap, [0, 4096, 3, 0x2, 5, 0]), ALLOW, "private");
+        assert_eq!(ask(libc::SYS_mmap, [0, 4096, 3, 0x21, 5, 0]), ALLOW, "no file");
         assert_eq!(ask(libc::SYS_close, [2, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_close, [3, 0, 0, 0, 0, 0]), NOTIFY);
         assert_eq!(verdict(&filter, 0x4000_0003, libc::SYS_read, [0; 6]), KILL_PROCESS);

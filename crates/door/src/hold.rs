@@ -120,6 +120,9 @@ impl Door {
             netlink.pump_up(ns, t);
             return netlink.sync();
         }
+        if let Body::Packet(packet) = &mut sock.body {
+            return packet.pump_up(ns, t);
+        }
         let Some(id) = sock.id else { return };
         match &mut sock.body {
             Body::Stream(stream) => match stream.pump(ns, t, id) {
@@ -132,13 +135,17 @@ impl Door {
                     self.set_busy(key);
                 }
             }
-            Body::Fresh(_) | Body::Connecting(_) | Body::Listener(_) | Body::Netlink(_) => {}
+            Body::Fresh(_) | Body::Connecting(_) | Body::Listener(_) | Body::Netlink(_) | Body::Packet(_) => {
+            }
         }
     }
 
     /// Makes poll on the program's end tell what the stack's socket is ready for.
     pub(crate) fn sync(&mut self, world: &mut dyn World, key: Key) {
         let Some(sock) = self.socks.get_mut(key) else { return };
+        if matches!(sock.body, Body::Packet(_)) {
+            return self.sync_packet(world, key);
+        }
         let Some(id) = sock.id else { return };
         let (ns, t) = world.host(sock.ns);
         match &mut sock.body {
@@ -150,7 +157,7 @@ impl Door {
                     self.watch(key);
                 }
             }
-            Body::Fresh(_) | Body::Connecting(_) | Body::Stream(_) | Body::Netlink(_) => {}
+            Body::Fresh(_) | Body::Connecting(_) | Body::Stream(_) | Body::Netlink(_) | Body::Packet(_) => {}
         }
     }
 
@@ -175,7 +182,11 @@ impl Door {
     /// Sets the door's timer for the next look at signals or at closed sockets.
     pub(crate) fn set_timer(&mut self) {
         let looks = self.held.iter().map(|(_, held)| held.look_at_ms);
-        let next = looks.chain(self.liveness.next_ms()).chain(self.monitors.next_ms()).min();
+        let next = looks
+            .chain(self.liveness.next_ms())
+            .chain(self.monitors.next_ms())
+            .chain(self.rings_next_ms())
+            .min();
         let now = file::monotonic_ms();
         let ms = next.map_or(0, |at| u32::try_from(at.saturating_sub(now).max(1)).unwrap_or(u32::MAX));
         file::set_timer(self.timer.as_fd(), ms);
@@ -191,6 +202,7 @@ impl Door {
         }
         self.look_for_closed(world, now);
         self.look_at_monitors(world, now);
+        self.look_at_rings(world, now);
         self.set_timer();
     }
 

@@ -180,6 +180,10 @@ impl Door {
             return self.pump(world, key);
         }
         let (ns, t) = world.host(sock.ns);
+        if let Body::Packet(packet) = &mut sock.body {
+            packet.pump_up(ns, t);
+            ns.packet_close(packet.state.id);
+        }
         if let Body::Datagram(datagram) = &mut sock.body
             && let Some(id) = sock.id
         {
@@ -204,6 +208,9 @@ impl Door {
         }
         if let Some(id) = sock.id {
             self.by_id.remove(&(sock.ns, id));
+        }
+        if let Body::Packet(packet) = &sock.body {
+            self.by_packet.remove(&(sock.ns, packet.state.id));
         }
         self.release_all(&sock.waiting);
     }

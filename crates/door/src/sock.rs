@@ -8,7 +8,7 @@ use netspace_stack::sock::SockId;
 use netspace_uapi::Errno;
 use netspace_uapi::sockaddr::SockKind;
 
-use crate::standin::{Buffers, Connecting, Datagram, Fresh, Listener, Netlink, Stream};
+use crate::standin::{Buffers, Connecting, Datagram, Fresh, Listener, Netlink, Packet, Stream};
 
 /// Where a socket stands in [`crate::Door`]'s table.
 pub(crate) type Key = usize;
@@ -28,6 +28,8 @@ pub(crate) enum Body {
     Datagram(Datagram),
     /// AF_NETLINK.
     Netlink(Box<Netlink>),
+    /// AF_PACKET.
+    Packet(Box<Packet>),
 }
 
 /// A socket of a program.
@@ -35,7 +37,7 @@ pub(crate) enum Body {
 pub(crate) struct Sock {
     /// The host it is on.
     pub(crate) ns: NsId,
-    /// Its name in the stack; netlink sockets have none.
+    /// Its name in the stack; netlink and packet sockets have none.
     pub(crate) id: Option<SockId>,
     /// Family, type and protocol.
     pub(crate) kind: SockKind,
@@ -77,6 +79,7 @@ impl Sock {
             Body::Listener(listener) => Some(listener.inner.as_fd()),
             Body::Datagram(datagram) => Some(datagram.push.inner.as_fd()),
             Body::Netlink(netlink) => Some(netlink.push.inner.as_fd()),
+            Body::Packet(packet) => Some(packet.push.inner.as_fd()),
         }
     }
 

@@ -46,6 +46,15 @@ impl Monitors {
     }
 }
 
+/// A socket in whose place the memory of its ring stands, until its process makes another call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Swapped {
+    pub(crate) process: u32,
+    pub(crate) fd: u32,
+    pub(crate) key: Key,
+    pub(crate) close_on_exec: bool,
+}
+
 /// A file that a program writes.
 #[derive(Debug)]
 pub(crate) struct Written {

@@ -2,6 +2,7 @@
 //! must do what it does on real hosts. The tests assert on what the programs print.
 
 mod bash;
+mod capture;
 mod curl;
 mod dns;
 mod failures;

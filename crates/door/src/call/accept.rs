@@ -23,7 +23,7 @@ impl Door {
         let host = sock.ns;
         let listener = match &mut sock.body {
             Body::Listener(listener) => listener,
-            Body::Datagram(_) => return err(libc::EOPNOTSUPP),
+            Body::Datagram(_) | Body::Packet(_) => return err(libc::EOPNOTSUPP),
             _ => return err(libc::EINVAL),
         };
         let (ns, t) = world.host(host);

@@ -17,6 +17,9 @@ use crate::trapped::Wait;
 impl Door {
     pub(crate) fn call_connect(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return self.connect_elsewhere(call) };
+        if self.packet(key).is_some() {
+            return err(libc::EOPNOTSUPP);
+        }
         if self.netlink(key).is_some() {
             return self.name_netlink(world, call, key, true);
         }
@@ -50,7 +53,7 @@ impl Door {
                 ns.disconnect(t, id)?;
                 return Err(error);
             }
-            Body::Stream(_) | Body::Datagram(_) | Body::Fresh(_) | Body::Netlink(_) => {}
+            Body::Stream(_) | Body::Datagram(_) | Body::Fresh(_) | Body::Netlink(_) | Body::Packet(_) => {}
         }
         let (ns, t) = world.host(host);
         let Parsed::Addr(addr) = parsed else {

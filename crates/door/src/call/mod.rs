@@ -12,6 +12,7 @@ mod name;
 mod netlink;
 mod open;
 mod option;
+mod packet;
 mod receive;
 mod send;
 mod socket;
@@ -42,7 +43,9 @@ pub(crate) fn err<T>(number: i32) -> Result<T, Errno> {
 impl Door {
     /// Carries out what can be done of a call now.
     pub(crate) fn dispatch(&mut self, world: &mut dyn World, call: &mut Call) -> Outcome {
+        self.put_back(call);
         match libc::c_long::from(call.nr) {
+            libc::SYS_mmap => self.call_mmap(call),
             libc::SYS_close => self.call_close(world, call),
             libc::SYS_openat | libc::SYS_openat2 => self.call_openat(world, call),
             #[cfg(target_arch = "x86_64")]
@@ -120,6 +123,7 @@ impl Door {
             Some(Body::Listener(listener)) => crate::sys::file::is_nonblocking(listener.inner.as_fd()),
             Some(Body::Datagram(datagram)) => datagram.push.is_nonblocking(),
             Some(Body::Netlink(netlink)) => netlink.push.is_nonblocking(),
+            Some(Body::Packet(packet)) => packet.push.is_nonblocking(),
             Some(Body::Stream(_)) | None => procfs::is_nonblocking(call.tid, call.fd(0)),
         }
     }
@@ -148,6 +152,7 @@ impl Door {
             Some(Body::Stream(stream)) => stream.outer(),
             Some(Body::Datagram(datagram)) => datagram.push.outer(),
             Some(Body::Netlink(netlink)) => netlink.push.outer(),
+            Some(Body::Packet(packet)) => packet.push.outer(),
             _ => None,
         };
         if let Some(outer) = outer {

@@ -12,6 +12,9 @@ impl Door {
         if self.netlink(key).is_some() {
             return self.address_netlink(call, key, peer);
         }
+        if self.packet(key).is_some() {
+            return self.address_packet(world, call, key, peer);
+        }
         let (sock, id) = self.sock(key)?;
         let family = sock.kind.family;
         let (ns, _) = world.host(sock.ns);

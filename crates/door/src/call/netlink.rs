@@ -3,7 +3,7 @@
 use netspace_stack::sock::{Family, SockType};
 use netspace_uapi::Errno;
 use netspace_uapi::netlink::NetlinkSocket;
-use netspace_uapi::option::{self, DoorOption, Set};
+use netspace_uapi::option;
 use netspace_uapi::sockaddr::SockKind;
 
 use super::header::Header;
@@ -182,17 +182,7 @@ impl Door {
             return err(libc::ENOPROTOOPT);
         }
         if matches!(number, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) {
-            let kind = SockKind { family: Family::Inet, ty: SockType::Raw, protocol: 0 };
-            if let Set::Timeout(which, timeout) =
-                option::set(kind, level, number, bytes, &super::option::NoDevices)?
-            {
-                let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
-                if which == DoorOption::RecvTimeout {
-                    sock.recv_timeout = timeout;
-                } else {
-                    sock.send_timeout = timeout;
-                }
-            }
+            return self.set_timeout_of(key, number, bytes);
         }
         // Buffers, credentials, filters against echoes of one's own: accepted, without effect.
         DONE

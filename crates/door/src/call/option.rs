@@ -64,6 +64,9 @@ impl Door {
         if self.netlink(key).is_some() {
             return self.setsockopt_netlink(world, call, key, &bytes);
         }
+        if self.packet(key).is_some() {
+            return self.setsockopt_packet(world, call, key, &bytes);
+        }
         let (sock, id) = self.sock(key)?;
         let (kind, host) = (sock.kind, sock.ns);
         let (ns, t) = world.host(host);
@@ -139,6 +142,24 @@ impl Door {
         DONE
     }
 
+    /// `SO_RCVTIMEO` and `SO_SNDTIMEO` of a socket that the stack does not know them for.
+    pub(crate) fn set_timeout_of(&mut self, key: Key, number: i32, bytes: &[u8]) -> Outcome {
+        let sock = self.socks.get_mut(key).ok_or(Errno(libc::EBADF))?;
+        let Set::Timeout(_, timeout) = option::set(sock.kind, libc::SOL_SOCKET, number, bytes, &NoDevices)?
+        else {
+            return err(libc::EINVAL);
+        };
+        if number == libc::SO_RCVTIMEO {
+            sock.recv_timeout = timeout;
+        } else {
+            sock.send_timeout = timeout;
+        }
+        if let Some(inner) = sock.inner() {
+            socket::set_option(inner, number, bytes).map_err(super::os)?;
+        }
+        DONE
+    }
+
     pub(crate) fn call_getsockopt(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
         let (level, number) = (call.int(1), call.int(2));
@@ -146,6 +167,10 @@ impl Door {
         let room = usize::try_from(room).map_err(|_| Errno(libc::EINVAL))?;
         if self.netlink(key).is_some() {
             let bytes = self.getsockopt_netlink(key, level, number, room)?;
+            return self.write_option(call, &bytes);
+        }
+        if self.packet(key).is_some() {
+            let bytes = self.getsockopt_packet(world, call, key, room)?;
             return self.write_option(call, &bytes);
         }
         let (sock, _) = self.sock(key)?;

@@ -42,6 +42,9 @@ impl Door {
         if self.netlink(key).is_some() {
             return self.recvfrom_netlink(world, call, key);
         }
+        if self.packet(key).is_some() {
+            return self.recvfrom_packet(world, call, key);
+        }
         let received = match self.receive(world, call, key, flags)? {
             Ok(received) => received,
             Err(wait) => return Ok(wait),
@@ -75,6 +78,9 @@ impl Door {
         let header = self.read_header(call, at)?;
         if self.netlink(key).is_some() {
             return self.recvmsg_netlink(world, call, key, &header, flags);
+        }
+        if self.packet(key).is_some() {
+            return self.recvmsg_packet(world, call, key, &header, flags);
         }
         let received = match self.receive(world, call, key, flags)? {
             Ok(received) => received,

@@ -137,6 +137,13 @@ impl Door {
             let data = self.gather(call, outgoing.pieces, outgoing.len)?;
             return self.send_netlink(world, call, key, outgoing.name.as_deref(), &data);
         }
+        if self.packet(key).is_some() {
+            if outgoing.flags & libc::MSG_OOB != 0 {
+                return err(libc::EINVAL);
+            }
+            let data = self.gather(call, outgoing.pieces, outgoing.len.min(MAX_DATAGRAM))?;
+            return self.send_packet(world, call, key, outgoing.name.as_deref(), data);
+        }
         let (sock, _) = self.sock(key)?;
         if sock.kind.ty == SockType::Stream {
             self.send_stream(world, call, key, outgoing)

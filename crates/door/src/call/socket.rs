@@ -35,6 +35,7 @@ impl Door {
             libc::AF_INET => Family::Inet,
             libc::AF_INET6 => Family::Inet6,
             libc::AF_NETLINK => return self.socket_netlink(call),
+            libc::AF_PACKET => return self.socket_packet(world, call),
             _ => {
                 self.refuse(call, "socket", format!("family {domain}, type {}", ty & TYPE_MASK));
                 return err(libc::EAFNOSUPPORT);
@@ -114,6 +115,7 @@ impl Door {
             Body::Fresh(fresh) => fresh.inner.as_fd(),
             Body::Datagram(datagram) => datagram.push.inner.as_fd(),
             Body::Netlink(netlink) => netlink.push.inner.as_fd(),
+            Body::Packet(packet) => packet.push.inner.as_fd(),
             _ => return err(libc::EINVAL),
         };
         let inode = socket::inode(inner).map_err(os)?;
@@ -145,6 +147,9 @@ impl Door {
         let Some(key) = self.find(call, 0) else { return Ok(Answer::Proceed) };
         if self.netlink(key).is_some() {
             return self.name_netlink(world, call, key, false);
+        }
+        if self.packet(key).is_some() {
+            return self.bind_packet(world, call, key);
         }
         self.look_now(world);
         let len = call.int(2);
@@ -239,7 +244,7 @@ impl Door {
                 self.on_sock_wake(world, key);
                 DONE
             }
-            Body::Netlink(_) => err(libc::EOPNOTSUPP),
+            Body::Netlink(_) | Body::Packet(_) => err(libc::EOPNOTSUPP),
             Body::Fresh(_) | Body::Connecting(_) => {
                 ns.shutdown(t, id, how)?;
                 DONE

@@ -5,6 +5,7 @@
 mod datagram;
 mod listener;
 mod netlink;
+mod packet;
 mod push;
 mod stream;
 mod witness;
@@ -12,6 +13,7 @@ mod witness;
 pub(crate) use datagram::Datagram;
 pub(crate) use listener::Listener;
 pub(crate) use netlink::Netlink;
+pub(crate) use packet::Packet;
 pub(crate) use stream::{Buffers, Connecting, Fate, Fresh, Hub, Stream};
 pub(crate) use witness::Witness;
 

@@ -193,8 +193,12 @@ impl Lab {
                 return false;
             }
             for effect in effects {
-                if let Effect::Wake(sock) = effect {
-                    self.wake(sock);
+                match effect {
+                    Effect::Wake(sock) => self.wake(sock),
+                    Effect::WakePacket(sock) => {
+                        self.door.on_packet_wake(&mut self.host, NsId(1), sock);
+                    }
+                    Effect::Xmit { .. } => {}
                 }
             }
         }

@@ -58,6 +58,7 @@ impl World {
             clock,
             dirty: Default::default(),
             wakes: Default::default(),
+            packet_wakes: Default::default(),
             woken: Vec::new(),
             lent: None,
             spare: Vec::new(),

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netspace_base::{Event, Instant, Ledger, NsId, Seed};
+use netspace_stack::packet::PacketId;
 use netspace_stack::sock::SockId;
 use netspace_stack::{Effect, Netns, Turn};
 
@@ -66,6 +67,7 @@ pub struct World {
     agenda: Agenda,
     dirty: VecDeque<NsId>,
     wakes: VecDeque<(NsId, SockId)>,
+    packet_wakes: VecDeque<(NsId, PacketId)>,
     /// Wakes that nobody here takes, for a user of the library.
     woken: Vec<(NsId, SockId)>,
     /// The host whose effects are in the turn.
@@ -194,8 +196,7 @@ impl World {
                 // A burst of segments wakes the same socket again and again: once is enough.
                 Effect::Wake(sock) if self.wakes.back() == Some(&(ns, sock)) => {}
                 Effect::Wake(sock) => self.wakes.push_back((ns, sock)),
-                // Programs have no packet sockets yet.
-                Effect::WakePacket(_) => {}
+                Effect::WakePacket(sock) => self.packet_wakes.push_back((ns, sock)),
                 Effect::Xmit { dev, pkt } => {
                     let port = self.hosts[ns.0 as usize].ports.get(dev.0 as usize).copied().flatten();
                     if let Some((link, end)) = port {

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use netspace_base::{Instant, NsId};
 use netspace_door::{Door, Launch, LaunchError, ProgramId, Refused};
+use netspace_stack::packet::PacketId;
 use netspace_stack::sock::SockId;
 use netspace_stack::{Netns, Turn};
 use netspace_uapi::{Errno, files};
@@ -128,6 +129,14 @@ impl World {
         self.programs.door = Some(door);
         self.settle();
         true
+    }
+
+    /// The same of a packet socket, which only programs have.
+    pub(super) fn packet_wake(&mut self, ns: NsId, sock: PacketId) {
+        let Some(mut door) = self.programs.door.take() else { return };
+        door.on_packet_wake(self, ns, sock);
+        self.programs.door = Some(door);
+        self.settle();
     }
 }
 

@@ -26,6 +26,8 @@ impl World {
                 self.run_host(ns);
             } else if let Some((ns, sock)) = self.wakes.pop_front() {
                 self.wake(ns, sock);
+            } else if let Some((ns, sock)) = self.packet_wakes.pop_front() {
+                self.packet_wake(ns, sock);
             } else if let Some(slot) = self.agenda.pop(self.turn.now) {
                 self.due(slot);
             } else {
@@ -64,7 +66,10 @@ impl World {
 
     /// When something is next due: now, if work is waiting.
     pub fn next_event(&self) -> Option<Instant> {
-        let waiting = self.lent.is_some() || !self.dirty.is_empty() || !self.wakes.is_empty();
+        let waiting = self.lent.is_some()
+            || !self.dirty.is_empty()
+            || !self.wakes.is_empty()
+            || !self.packet_wakes.is_empty();
         if waiting {
             return Some(self.now());
         }

@@ -6,7 +6,7 @@ use netspace_wire::MacAddr;
 use netspace_wire::ethernet::{ETHERTYPE_VLAN, EthernetRepr, HEADER_LEN};
 
 use super::PacketId;
-use super::deliver::{device_up, sent_by};
+use super::deliver::{device_up, link_type, sent_by};
 use super::fanout::{FanoutFlags, FanoutMode};
 use super::state::{
     Frame, LinkAddr, MAX_SOCKETS, Member, MemberKind, PacketInfo, PacketSocket, PacketStats, PacketType,
@@ -51,12 +51,13 @@ impl Netns {
         Ok(())
     }
 
-    /// getsockname(2): device (with its address) and protocol.
-    pub fn packet_name(&self, id: PacketId) -> Result<LinkAddr, SockError> {
+    /// getsockname(2): protocol and device, with its address and the kind of its link (`ARPHRD_…`; 0: of no device).
+    pub fn packet_name(&self, id: PacketId) -> Result<(LinkAddr, u16), SockError> {
         let socket = self.packets.get(id)?;
         let dev = socket.dev.unwrap_or(DevId::NONE);
-        let mac = self.dev.get(dev).map_or([0; 6], |device| device.mac);
-        Ok(LinkAddr { dev, protocol: socket.protocol, mac })
+        let device = self.dev.get(dev);
+        let mac = device.map_or([0; 6], |device| device.mac);
+        Ok((LinkAddr { dev, protocol: socket.protocol, mac }, device.map_or(0, link_type)))
     }
 
     /// sendmsg(2): a frame by the device that `to` or bind names. Gives how many bytes were taken.

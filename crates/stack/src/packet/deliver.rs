@@ -85,9 +85,14 @@ fn look(ns: &Netns, t: &Turn, pkt: &Pkt, outgoing: bool) -> Option<Seen> {
         pkt_type: if outgoing { PktType::Outgoing } else { classify(device, eth.dst.0) },
         protocol: protocol_of(eth.ethertype),
         source: eth.src.0,
-        link_type: if device.is_loopback() { ARPHRD_LOOPBACK } else { ARPHRD_ETHER },
+        link_type: link_type(device),
         at: t.now,
     })
+}
+
+/// The kind of a device's link.
+pub(crate) const fn link_type(device: &Device) -> u16 {
+    if device.is_loopback() { ARPHRD_LOOPBACK } else { ARPHRD_ETHER }
 }
 
 /// For whom a frame that a device receives is.

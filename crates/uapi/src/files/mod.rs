@@ -42,7 +42,7 @@ static PROC_NET: &[(&str, Text)] = &[
             .to_owned()
     }),
     ("netstat", snmp::netstat),
-    ("packet", |_, _| "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".to_owned()),
+    ("packet", socket::packet),
     ("psched", |_, _| "000f4240 00000040 000f4240 3b9aca00\n".to_owned()),
     ("raw", socket::raw),
     ("raw6", socket::raw6),

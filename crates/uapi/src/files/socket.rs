@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netspace_base::Instant;
 use netspace_stack::Netns;
+use netspace_stack::packet::PacketType;
 use netspace_stack::sock::{Family, SockInfo, SockType};
 
 use super::route::hex4;
@@ -57,6 +58,30 @@ fn columns(info: &SockInfo, local: SocketAddr) -> String {
 
 fn is(info: &SockInfo, family: Family, ty: SockType, protocol: u8) -> bool {
     (info.family, info.ty, info.protocol) == (family, ty, protocol)
+}
+
+/// Packet sockets. The first column is a pointer (hidden).
+pub(super) fn packet(ns: &Netns, _: Instant) -> String {
+    let mut out = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".to_owned();
+    for info in ns.packet_sockets() {
+        let ty = match info.ty {
+            PacketType::Raw => libc::SOCK_RAW,
+            PacketType::Dgram => libc::SOCK_DGRAM,
+        };
+        let _ = writeln!(
+            out,
+            "{:016x} {:<6} {ty:<4} {:04x}   {:<5} {} {:<6} {:<6} {:<6}",
+            0,
+            if info.running { 3 } else { 2 },
+            info.protocol,
+            info.dev.0,
+            u8::from(info.running),
+            info.memory,
+            info.owner.uid,
+            info.owner.inode,
+        );
+    }
+    out
 }
 
 fn tcp_of(ns: &Netns, now: Instant, family: Family) -> String {

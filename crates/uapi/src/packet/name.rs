@@ -1,7 +1,7 @@
 //! `struct sockaddr_ll { u16 family; be16 protocol; int ifindex; u16 hatype; u8 pkttype, halen, addr[8]; }`.
 
 use netspace_base::DevId;
-use netspace_stack::packet::{ARPHRD_ETHER, Frame, LinkAddr};
+use netspace_stack::packet::{Frame, LinkAddr};
 
 use crate::bytes_at::{array, u16_at, u32_at};
 use crate::errno::{EINVAL, Errno};
@@ -42,9 +42,8 @@ fn emit(protocol: u16, dev: DevId, link_type: u16, pkt_type: u8, mac: Option<[u8
 }
 
 /// What getsockname(2) gives: a socket of no device has neither link nor address.
-pub fn emit_name(name: &LinkAddr) -> [u8; NAME_LEN] {
-    let bound = name.dev != DevId::NONE;
-    emit(name.protocol, name.dev, if bound { ARPHRD_ETHER } else { 0 }, 0, bound.then_some(name.mac))
+pub fn emit_name((name, link_type): &(LinkAddr, u16)) -> [u8; NAME_LEN] {
+    emit(name.protocol, name.dev, *link_type, 0, (name.dev != DevId::NONE).then_some(name.mac))
 }
 
 /// Who sent a frame, as recvfrom(2) tells it.

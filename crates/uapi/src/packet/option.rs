@@ -46,8 +46,8 @@ pub(super) enum Asked {
 pub(super) fn read(number: i32, bytes: &[u8]) -> Result<Asked, Errno> {
     let int = || i32_at(bytes, 0).ok_or(EINVAL);
     Ok(match number {
-        PACKET_ADD_MEMBERSHIP => Asked::Join(member(bytes)?),
-        PACKET_DROP_MEMBERSHIP => Asked::Leave(member(bytes)?),
+        PACKET_ADD_MEMBERSHIP => member(bytes)?.map_or(Asked::Keep(0), Asked::Join),
+        PACKET_DROP_MEMBERSHIP => member(bytes)?.map_or(Asked::Keep(0), Asked::Leave),
         PACKET_VERSION => Asked::Version(Version::of(int()? as u32).ok_or(EINVAL)?),
         PACKET_RESERVE => Asked::Reserve(usize::try_from(int()?).map_err(|_| EINVAL)?),
         PACKET_FANOUT => fanout(int()? as u32)?,
@@ -64,7 +64,7 @@ pub(super) fn read(number: i32, bytes: &[u8]) -> Result<Asked, Errno> {
 }
 
 /// `struct packet_mreq { int ifindex; u16 type, alen; u8 address[8]; }`.
-fn member(bytes: &[u8]) -> Result<Member, Errno> {
+fn member(bytes: &[u8]) -> Result<Option<Member>, Errno> {
     const MAC_LEN: u16 = 6;
     let dev = DevId(u32_at(bytes, 0).ok_or(EINVAL)?);
     let (ty, len) = (u16_at(bytes, 4).ok_or(EINVAL)?, u16_at(bytes, 6).ok_or(EINVAL)?);
@@ -74,9 +74,10 @@ fn member(bytes: &[u8]) -> Result<Member, Errno> {
         1 => MemberKind::Promiscuous,
         2 => MemberKind::AllMulticast,
         3 => MemberKind::Unicast(mac()?),
-        _ => return Err(EINVAL),
+        // Linux keeps what it does not know, without effect.
+        _ => return Ok(None),
     };
-    Ok(Member { dev, kind })
+    Ok(Some(Member { dev, kind }))
 }
 
 /// Group in the low half, mode and flags in the high one.

@@ -141,7 +141,7 @@ impl Geometry {
     }
 
     /// Bytes of the ring.
-    pub const fn len(&self) -> usize {
+    pub const fn bytes(&self) -> usize {
         self.block_size * self.block_count
     }
 

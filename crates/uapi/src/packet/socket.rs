@@ -120,10 +120,10 @@ impl PacketSocket {
         }
         self.geometry[which] = asked;
         let [rx, tx] = self.geometry;
-        let rx_len = rx.map_or(0, |geometry| geometry.len());
+        let rx_len = rx.map_or(0, |geometry| geometry.bytes());
         self.rx = rx.map(|geometry| RxRing::new(self.version, geometry, self.ty, self.reserve));
         self.tx = tx.map(|geometry| TxRing::new(self.version, geometry, rx_len));
-        Ok(Changed::Rings(rx_len + tx.map_or(0, |geometry| geometry.len())))
+        Ok(Changed::Rings(rx_len + tx.map_or(0, |geometry| geometry.bytes())))
     }
 
     fn set_socket(&mut self, ns: &mut Netns, number: i32, bytes: &[u8]) -> Result<Changed, Errno> {
@@ -191,7 +191,8 @@ impl PacketSocket {
                 PacketType::Dgram => libc::SOCK_DGRAM,
             },
             (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_PACKET,
-            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => i32::from(ns.packet_name(self.id)?.protocol.to_be()),
+            // As on Linux, whatever it is bound to.
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL | libc::SO_ACCEPTCONN) => 0,
             (libc::SOL_SOCKET, libc::SO_ERROR) => ns.packet_take_error(self.id).map_or(0, crate::errno::of),
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => ns.packet_rcvbuf(self.id)? as i32,
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
@@ -200,7 +201,6 @@ impl PacketSocket {
             (libc::SOL_SOCKET, SO_BPF_EXTENSIONS) => BPF_EXTENSIONS,
             (libc::SOL_SOCKET, libc::SO_TIMESTAMP) => i32::from(self.timestamp),
             (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => i32::from(self.timestamp_ns),
-            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => 0,
             (
                 libc::SOL_SOCKET,
                 libc::SO_BROADCAST | libc::SO_REUSEADDR | libc::SO_PRIORITY | libc::SO_MARK,

@@ -32,6 +32,21 @@ proptest! {
     }
 
     #[test]
+    fn packet(version in 0u8..4, number in prop_oneof![Just(5u8), Just(13), 0u8..30], pages in 1u32..5,
+              frame in prop_oneof![Just(128u32), Just(2048), any::<u32>()], bytes in bytes()) {
+        let mut input = vec![version, number];
+        let per_block = 4096u32.checked_div(frame).unwrap_or(0);
+        for word in [4096, pages, frame, pages * per_block, 60, 0, 0] {
+            input.extend(word.to_ne_bytes());
+        }
+        input.extend(&bytes);
+        // The three options are thirds of the input: the ring's request is the first.
+        let len = input.len();
+        input.resize(len.max(3 * 30), 1);
+        fuzz::packet(&input);
+    }
+
+    #[test]
     fn option(level in prop_oneof![Just(0u8), Just(1), Just(6), Just(17), Just(41), Just(58), Just(255)],
               number in 0u8..110, room in any::<u8>(), bytes in bytes()) {
         let mut input = vec![level, number, room];

@@ -46,7 +46,7 @@ fn request(words: &[u32]) -> Vec<u8> {
 
 fn ring(version: Version, words: &[u32]) -> (RxRing, Vec<u8>) {
     let geometry = Geometry::parse(&request(words), version, 0).unwrap().unwrap();
-    (RxRing::new(version, geometry, PacketType::Raw, 0), vec![0; geometry.len()])
+    (RxRing::new(version, geometry, PacketType::Raw, 0), vec![0; geometry.bytes()])
 }
 
 /// A V2 frame as libpcap reads it: status, bytes, link-layer address, time; and gives it back.
