@@ -95,6 +95,11 @@ impl RttEstimator {
         Duration::from_nanos(self.mdev_ns)
     }
 
+    /// The same as [`RttEstimator::min`] in nanoseconds; 0 before the first sample.
+    pub(crate) fn min_ns(&self) -> u64 {
+        self.min_ns
+    }
+
     /// Smallest round-trip time of the last five minutes; none before the first sample.
     pub(crate) fn min(&self) -> Option<Duration> {
         (self.min_ns != 0).then(|| Duration::from_nanos(self.min_ns))

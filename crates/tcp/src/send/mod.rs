@@ -383,11 +383,13 @@ impl Sender {
         self.detect_losses(input.now, &mut summary);
         self.tell_marks(&summary);
         self.advance_phase(input.now, &mut summary);
-        self.report_losses(input.now);
-        let acked = self.judge(input, &before, rtt, &summary);
-        // As Linux: out of order arrivals let the window grow only on a path that is known to reorder.
-        let progress = summary.acked > 0 || self.reorders();
-        self.control(acked, progress, config);
+        if outstanding {
+            self.report_losses(input.now);
+            let acked = self.judge(input, &before, rtt, &summary);
+            // As Linux: out of order arrivals let the window grow only on a path that is known to reorder.
+            let progress = summary.acked > 0 || self.reorders();
+            self.control(acked, progress, config);
+        }
         summary
     }
 
@@ -444,7 +446,7 @@ impl Sender {
     pub(crate) fn moment(&self, now: Instant) -> Moment {
         Moment {
             now,
-            send_at: now + self.pacing.delay(now),
+            send_at: self.pacing.wait(now).unwrap_or(now),
             mss: self.mss,
             srtt: self.rtt.srtt().unwrap_or_default(),
             in_flight: self.pipe(),
@@ -525,9 +527,9 @@ impl Sender {
         rtt: Option<Duration>,
         summary: &AckSummary,
     ) -> Acked {
-        let min_rtt = self.rtt.min().unwrap_or_default();
+        let min_rtt_ns = self.rtt.min_ns();
         let lost = self.board.lost_total;
-        let rate = self.rate.sample(input.now, summary.delivered, summary.arrival, min_rtt, self.sums());
+        let rate = self.rate.sample(input.now, summary.delivered, summary.arrival, min_rtt_ns, self.sums());
         // All that was sent since the last ACK, and less than a segment: nothing else made the peer answer.
         let alone = rate.prior_delivered + u64::from(summary.delivered) == self.rate.delivered;
         Acked {

@@ -60,9 +60,9 @@ impl Pacing {
 
 /// Bytes of payload of a super-segment at `rate` bytes per second: a millisecond's worth, more where the round trip is so
 /// short that bursts do no harm, and at least `segments_min` segments (Linux's tcp_tso_autosize).
-pub(super) fn burst(rate: u64, mss: u32, min_rtt: Duration, segments_min: u32, config: &Config) -> u32 {
+pub(super) fn burst(rate: u64, mss: u32, min_rtt_ns: u64, segments_min: u32, config: &Config) -> u32 {
     let mut bytes = rate >> BURST_SHIFT;
-    let distance = (min_rtt.as_micros() as u64).checked_shr(config.tso_rtt_log).unwrap_or(0);
+    let distance = (min_rtt_ns / 1_000).checked_shr(config.tso_rtt_log).unwrap_or(0);
     if distance < 32 {
         bytes += u64::from(config.gso_max) >> distance;
     }
@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn bursts_follow_rate_and_distance() {
         let config = Config::default();
-        let burst = |rate, rtt| burst(rate, 1_460, rtt, config.min_tso_segs, &config) / 1_460;
+        let burst = |rate, rtt: Duration| {
+            burst(rate, 1_460, rtt.as_nanos() as u64, config.min_tso_segs, &config) / 1_460
+        };
         assert_eq!(burst(u64::MAX, 100 * MS), 44, "as large as one gets");
         assert_eq!(burst(1_000_000, 100 * MS), 2, "8 Mbit/s: the least");
         assert_eq!(burst(12_500_000, 100 * MS), 8, "100 Mbit/s: 12 kB");

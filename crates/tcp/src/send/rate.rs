@@ -129,7 +129,7 @@ impl RateEstimator {
         now: Instant,
         bytes: u32,
         arrival: Option<Arrival>,
-        min_rtt: Duration,
+        min_rtt_ns: u64,
         sums: Sums,
     ) -> RateSample {
         self.delivered += u64::from(bytes);
@@ -142,14 +142,14 @@ impl RateEstimator {
         self.delivered_at = now;
         let Some(Arrival { sent_at, resent, stamp, .. }) = arrival else { return RateSample::default() };
         self.first_sent_at = sent_at;
-        let send_elapsed = sent_at.saturating_since(stamp.first_sent_at);
-        let ack_elapsed = now.saturating_since(stamp.delivered_at);
-        let interval = send_elapsed.max(ack_elapsed);
+        let elapsed_ns = |from: Instant, to: Instant| to.as_nanos().saturating_sub(from.as_nanos());
+        let send_ns = elapsed_ns(stamp.first_sent_at, sent_at);
+        let interval_ns = elapsed_ns(stamp.delivered_at, now).max(send_ns);
         // Faster than any round trip: the ACK of an earlier copy, or compressed ACKs.
-        let interval = if interval < min_rtt { Duration::ZERO } else { interval };
+        let interval_ns = if interval_ns < min_rtt_ns { 0 } else { interval_ns };
         let sample = RateSample {
             delivered: self.delivered - stamp.delivered,
-            interval,
+            interval: Duration::from_nanos(interval_ns),
             prior_delivered: stamp.delivered,
             in_flight: stamp.in_flight,
             lost: stamp.lost_since(sums.lost),
@@ -157,15 +157,14 @@ impl RateEstimator {
             app_limited: stamp.app_limited,
             resent,
         };
-        self.remember(&sample);
+        self.remember(&sample, interval_ns);
         sample
     }
 
-    fn remember(&mut self, sample: &RateSample) {
-        if sample.interval.is_zero() {
+    fn remember(&mut self, sample: &RateSample, interval_ns: u64) {
+        if interval_ns == 0 {
             return;
         }
-        let interval_ns = sample.interval.as_nanos() as u64;
         let higher = u128::from(sample.delivered) * u128::from(self.rate.interval_ns)
             >= u128::from(self.rate.delivered) * u128::from(interval_ns);
         if !sample.app_limited || higher {
@@ -187,6 +186,7 @@ mod tests {
 
     const NONE: Sums = Sums { lost: 0, marked: 0 };
     const MS: Duration = Duration::from_millis(1);
+    const MS_NS: u64 = 1_000_000;
 
     fn at(ms: u64) -> Instant {
         Instant::from_millis(ms)
@@ -203,13 +203,13 @@ mod tests {
         let first = rate.stamp(at(0), true, 1_000, NONE);
         let second = rate.stamp(at(30), false, 2_000, NONE);
         // ACKs held back and sent together: the samples are over the time of sending.
-        let sample = rate.sample(at(40), 1_000, arrival(1, 0, first), 10 * MS, NONE);
+        let sample = rate.sample(at(40), 1_000, arrival(1, 0, first), 10 * MS_NS, NONE);
         assert_eq!((sample.delivered, sample.interval), (1_000, 40 * MS));
-        let sample = rate.sample(at(40), 1_000, arrival(2, 30, second), 10 * MS, NONE);
+        let sample = rate.sample(at(40), 1_000, arrival(2, 30, second), 10 * MS_NS, NONE);
         assert_eq!((sample.delivered, sample.interval), (2_000, 40 * MS));
         assert_eq!(rate.rate.bytes_per_second(), 50_000);
         let third = rate.stamp(at(60), false, 1_000, NONE);
-        let sample = rate.sample(at(70), 1_000, arrival(3, 60, third), 10 * MS, NONE);
+        let sample = rate.sample(at(70), 1_000, arrival(3, 60, third), 10 * MS_NS, NONE);
         assert_eq!(
             sample.interval,
             30 * MS,
@@ -221,7 +221,7 @@ mod tests {
     fn a_sample_shorter_than_a_round_trip_is_none() {
         let mut rate = RateEstimator::default();
         let stamp = rate.stamp(at(0), true, 1_000, NONE);
-        let sample = rate.sample(at(5), 1_000, arrival(1, 0, stamp), 10 * MS, NONE);
+        let sample = rate.sample(at(5), 1_000, arrival(1, 0, stamp), 10 * MS_NS, NONE);
         assert!(sample.interval.is_zero());
         assert_eq!(rate.rate.bytes_per_second(), 0);
     }
@@ -230,16 +230,16 @@ mod tests {
     fn what_the_program_limits_counts_only_if_it_is_more() {
         let mut rate = RateEstimator::default();
         let stamp = rate.stamp(at(0), true, 10_000, NONE);
-        rate.sample(at(10), 10_000, arrival(1, 0, stamp), MS, NONE);
+        rate.sample(at(10), 10_000, arrival(1, 0, stamp), MS_NS, NONE);
         assert_eq!(rate.rate.bytes_per_second(), 1_000_000);
         rate.limit_by_program(0);
         let stamp = rate.stamp(at(20), true, 1_000, NONE);
-        rate.sample(at(30), 1_000, arrival(2, 20, stamp), MS, NONE);
+        rate.sample(at(30), 1_000, arrival(2, 20, stamp), MS_NS, NONE);
         assert_eq!((rate.rate.bytes_per_second(), rate.rate.app_limited), (1_000_000, false));
         assert!(!rate.is_app_limited(), "what was in flight has arrived");
         rate.limit_by_program(0);
         let stamp = rate.stamp(at(40), true, 30_000, NONE);
-        rate.sample(at(50), 30_000, arrival(3, 40, stamp), MS, NONE);
+        rate.sample(at(50), 30_000, arrival(3, 40, stamp), MS_NS, NONE);
         assert_eq!((rate.rate.bytes_per_second(), rate.rate.app_limited), (3_000_000, true));
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let lost = u64::from(u32::MAX) - 10;
         let stamp = rate.stamp(at(0), true, 9_000, Sums { lost, marked: 7 });
         let sample =
-            rate.sample(at(10), 1_000, arrival(1, 0, stamp), MS, Sums { lost: lost + 2_000, marked: 9 });
+            rate.sample(at(10), 1_000, arrival(1, 0, stamp), MS_NS, Sums { lost: lost + 2_000, marked: 9 });
         assert_eq!((sample.in_flight, sample.lost, sample.marked), (9_000, 2_000, 2));
     }
 }

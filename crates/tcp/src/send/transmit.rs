@@ -150,8 +150,8 @@ impl Connection {
         if !self.config.gso {
             return mss;
         }
-        let min_rtt = self.send.rtt.min().unwrap_or_default();
-        burst(self.send.cc.pacing_rate, mss, min_rtt, self.config.min_tso_segs, &self.config)
+        let min_rtt_ns = self.send.rtt.min_ns();
+        burst(self.send.cc.pacing_rate, mss, min_rtt_ns, self.config.min_tso_segs, &self.config)
     }
 
     /// The first segment that is deemed lost, if the windows allow.

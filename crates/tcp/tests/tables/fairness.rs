@@ -37,22 +37,23 @@ fn used(shares: &[u64]) -> String {
 #[test]
 fn of_one_kind() {
     let mut table = String::from(
-        "N flows of one kind over 20 Mbit/s and 40 ms, the queue one product; 30 s from the tenth second on.\n\n\
-         \x20       flows  Jain's index  smallest / largest  used\n",
+        "N flows of one kind over 20 Mbit/s and 40 ms; 30 s from the tenth second on. By the queue, in products of rate and\n\
+         round trip: Jain's index in thousandths, the smallest share of the largest, and how much of the bottleneck is used.\n\n\
+         \x20      flows        queue 1               queue 4\n",
     );
     for kind in ALONE {
         for flows in [2, 4, 10] {
-            let shares = shares(&vec![kind; flows], Path::new(RATE, ms(40)));
-            let (least, most) = (shares.iter().min().expect("flows"), shares.iter().max().expect("flows"));
-            writeln!(
-                table,
-                "{:<6} {flows:>6}         0.{:0>3} {:>17} % {:>5} %",
-                kind.name(),
-                jain(&shares).min(999),
-                per_cent(*least, *most),
-                used(&shares)
-            )
-            .expect("a string takes it");
+            write!(table, "{:<6} {flows:>5}", kind.name()).expect("a string takes it");
+            for products in [1, 4] {
+                let path = Path { queue: RATE / 8 * 40 / 1_000 * products, ..Path::new(RATE, ms(40)) };
+                let shares = shares(&vec![kind; flows], path);
+                let (least, most) =
+                    (shares.iter().min().expect("flows"), shares.iter().max().expect("flows"));
+                let least = per_cent(*least, *most);
+                write!(table, "   {:>4} {least:>5} % {:>5} %", jain(&shares), used(&shares))
+                    .expect("a string takes it");
+            }
+            table.push('\n');
         }
     }
     check("fairness", include_str!("../golden/fairness.txt"), &table);
