@@ -40,7 +40,8 @@ impl Netns {
             _ => return Err(SockError::ProtocolUnsupported),
         };
         let cookie = self.sockets.next_cookie();
-        let socket = Socket::new(family, ty, protocol, cookie, kind, &self.sockets.sysctls);
+        let opts = self.sockets.fresh_options.get(&self.sockets.sysctls, ty);
+        let socket = Socket::new(family, ty, protocol, cookie, kind, opts);
         let id = self.sockets.table.insert(socket);
         if ty == SockType::Raw {
             raw::hash(&mut self.sockets, id);

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `types` | the words in which programs and sockets talk |
 //! | `api`, `options`, `kept`, `show` | the calls, the options, the lists for `ss` and `/proc/net` |
-//! | `socket`, `queue`, `table`, `names`, `bind` | what all sockets have; memory; who has which name |
+//! | `socket`, `shared`, `queue`, `table`, `names`, `bind` | what all sockets have; memory; who has which name |
 //! | `udp`, `ping`, `raw`, `tcp` | the protocols |
 //! | `out`, `flow`, `net`, `error`, `multicast`, `reuseport`, `bpf`, `sysctl` | what the protocols share |
 //! | `fast_open_key` | the keys of TCP Fast Open cookies, for sysctl, option and protocol |
@@ -33,6 +33,7 @@ pub(crate) mod ping;
 mod queue;
 pub(crate) mod raw;
 mod reuseport;
+mod shared;
 mod show;
 mod socket;
 mod sysctl;

@@ -8,6 +8,7 @@ use netspace_base::DevId;
 use super::bpf::Program;
 use super::kept::Kept;
 use super::queue::{ErrorQueue, RecvQueue};
+use super::shared::Shared;
 use super::sysctl::SockSysctls;
 use super::tcp::TcpSock;
 use super::udp::Udp;
@@ -50,7 +51,7 @@ pub(crate) struct Socket {
     pub(crate) addr_bound: bool,
     /// The port was given by bind: disconnect keeps it.
     pub(crate) port_bound: bool,
-    pub(crate) opts: Box<Options>,
+    pub(crate) opts: Shared<Options>,
     pub(crate) rx: RecvQueue,
     pub(crate) errors: ErrorQueue,
     /// `sk_err`: the pending error.
@@ -194,13 +195,34 @@ pub(crate) struct Member {
 
 impl Options {
     /// Those of a new socket; what sysctls say is told below, all else above.
-    pub(crate) fn new(sysctls: &SockSysctls, ty: SockType) -> Self {
+    fn new(sysctls: &SockSysctls, ty: SockType) -> Self {
         let (rcvbuf, sndbuf) = match ty {
             SockType::Stream => (sysctls.tcp_rmem[1], sysctls.tcp_wmem[1]),
             _ => (sysctls.rmem_default, sysctls.wmem_default),
         };
         let pmtu4 = if sysctls.no_pmtu_disc == 0 { PmtuDiscover::Want } else { PmtuDiscover::Dont };
         Self { rcvbuf, sndbuf, pmtu4, v6only: sysctls.bindv6only != 0, ..Self::default() }
+    }
+
+    /// Whether two new sockets' options are the same.
+    fn begin_alike(&self, other: &Self) -> bool {
+        let start = |o: &Self| (o.rcvbuf, o.sndbuf, o.pmtu4, o.v6only);
+        start(self) == start(other)
+    }
+}
+
+/// The options of new sockets as they last were: streams, and all others.
+#[derive(Debug, Default)]
+pub(crate) struct FreshOptions([Option<Shared<Options>>; 2]);
+
+impl FreshOptions {
+    pub(crate) fn get(&mut self, sysctls: &SockSysctls, ty: SockType) -> Shared<Options> {
+        let now = Options::new(sysctls, ty);
+        let slot = &mut self.0[usize::from(ty == SockType::Stream)];
+        match slot {
+            Some(last) if last.begin_alike(&now) => last.clone(),
+            _ => slot.insert(Shared::new(now)).clone(),
+        }
     }
 }
 
@@ -242,7 +264,7 @@ impl Socket {
         protocol: u8,
         cookie: u64,
         kind: Kind,
-        sysctls: &SockSysctls,
+        opts: Shared<Options>,
     ) -> Self {
         Self {
             family,
@@ -255,7 +277,7 @@ impl Socket {
             remote: None,
             addr_bound: false,
             port_bound: false,
-            opts: Box::new(Options::new(sysctls, ty)),
+            opts,
             rx: RecvQueue::default(),
             errors: ErrorQueue::default(),
             error: None,

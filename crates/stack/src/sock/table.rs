@@ -1,6 +1,7 @@
 //! The sockets of a namespace and the tables that find them: by port, by address, by connection.
 
 use std::net::IpAddr;
+use std::ops::{Index, IndexMut};
 
 use foldhash::fast::FixedState;
 use netspace_base::{DevId, NsId, Pkt, Rng, Seed};
@@ -9,7 +10,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 pub(crate) use super::names::{Ids, Map, Secret, Tuple, devices_overlap};
-use super::socket::Socket;
+use super::socket::{FreshOptions, Socket};
 use super::sysctl::SockSysctls;
 use super::tcp::TcpTables;
 use super::{Family, SockError, SockId};
@@ -18,10 +19,59 @@ use crate::{Effect, Turn};
 /// The most sockets that a namespace holds.
 pub const MAX_SOCKETS: usize = 1 << 20;
 
+/// The sockets by name. Each lies in memory of its own: a table that grows moves pointers, and keeps no room for sockets.
+#[derive(Debug, Default)]
+pub(crate) struct SocketTable(SlotMap<SockId, Box<Socket>>);
+
+impl SocketTable {
+    pub(crate) fn insert(&mut self, socket: Socket) -> SockId {
+        self.0.insert(Box::new(socket))
+    }
+
+    pub(crate) fn remove(&mut self, id: SockId) -> Option<Box<Socket>> {
+        self.0.remove(id)
+    }
+
+    pub(crate) fn get(&self, id: SockId) -> Option<&Socket> {
+        self.0.get(id).map(Box::as_ref)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SockId) -> Option<&mut Socket> {
+        self.0.get_mut(id).map(Box::as_mut)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Socket> {
+        self.0.values().map(Box::as_ref)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SockId, &Socket)> {
+        self.0.iter().map(|(id, socket)| (id, &**socket))
+    }
+}
+
+impl Index<SockId> for SocketTable {
+    type Output = Socket;
+
+    fn index(&self, id: SockId) -> &Socket {
+        &self.0[id]
+    }
+}
+
+impl IndexMut<SockId> for SocketTable {
+    fn index_mut(&mut self, id: SockId) -> &mut Socket {
+        &mut self.0[id]
+    }
+}
+
 /// All sockets of a namespace.
 #[derive(Debug)]
 pub struct Sockets {
-    pub(crate) table: SlotMap<SockId, Socket>,
+    pub(crate) table: SocketTable,
+    pub(crate) fresh_options: FreshOptions,
     /// The transport layer's sysctls.
     pub sysctls: SockSysctls,
     pub(crate) udp: UdpTables,
@@ -44,7 +94,8 @@ impl Sockets {
         let mut keys = seed.stream("fast-open", u64::from(ns.0));
         let fast_open_key = [keys.u64(), keys.u64()];
         Self {
-            table: SlotMap::with_key(),
+            table: SocketTable::default(),
+            fresh_options: FreshOptions::default(),
             sysctls: SockSysctls::default(),
             udp: UdpTables { udp: UdpTable::new(state), lite: UdpTable::new(state) },
             tcp: TcpTables::new(state, fast_open_key),
@@ -194,7 +245,7 @@ fn wildcards(addr: IpAddr) -> &'static [IpAddr] {
 /// is not, one of the packet's own family before a dual-stack one, the youngest of equals; with `SO_REUSEPORT` the
 /// group's program (given the packet and where its payload starts) or the flow's hash chooses among equals.
 pub(crate) fn choose(
-    table: &SlotMap<SockId, Socket>,
+    table: &SocketTable,
     candidates: impl DoubleEndedIterator<Item = SockId> + Clone,
     (addr, dev): (IpAddr, DevId),
     payload: Option<(&Pkt, usize)>,

@@ -34,7 +34,7 @@ fn send_buffer(socket: &Socket, sysctls: &SockSysctls) -> BufferSize {
 }
 
 /// A new connection's settings.
-pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u32) -> Config {
+pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls) -> Config {
     let opts = socket.tcp().map(|tcp| tcp.opts.clone()).unwrap_or_else(|| OptionsTcp::new(sysctls));
     let small = |value: u32| value.min(255) as u8;
     let size = |value: u32| value.min(u32::from(u16::MAX)) as u16;
@@ -48,7 +48,6 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls, timestamp_offset: u
         nodelay: opts.nodelay,
         cork: opts.cork,
         timestamps: sysctls.tcp_timestamps != 0,
-        timestamp_offset: if sysctls.tcp_timestamps == 1 { timestamp_offset } else { 0 },
         sack: sysctls.tcp_sack != 0,
         dsack: sysctls.tcp_dsack != 0,
         window_scaling: sysctls.tcp_window_scaling != 0,

@@ -95,7 +95,9 @@ fn prepare(ns: &mut Netns, t: &mut Turn, id: SockId, addr: SocketAddr) -> Result
     let tuple = take_names(ns, t, id, src, remote, dev.unwrap_or(DevId::NONE))?;
     let socket = &mut ns.sockets.table[id];
     socket.route = Some(route);
-    socket.opts.bound_dev = dev;
+    if socket.opts.bound_dev != dev {
+        socket.opts.bound_dev = dev;
+    }
     Ok((tuple, path_mss(&route, tuple.remote)))
 }
 
@@ -214,8 +216,9 @@ fn is_free(sockets: &Sockets, port: u16) -> bool {
 /// Makes the connection; its SYN goes with the next [`pump`].
 fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16, ask: Option<FastOpenAsk>) {
     let sockets = &mut ns.sockets;
-    let config =
-        config::config(&sockets.table[id], &sockets.sysctls, timestamp_offset(&sockets.secret, &tuple));
+    let config = config::config(&sockets.table[id], &sockets.sysctls);
+    let config = sockets.tcp.settings.share(config);
+    let offset = timestamp_offset(sockets, &tuple);
     let iss = initial_sequence(&sockets.secret, &tuple, t.now);
     let socket = &mut sockets.table[id];
     socket.error = None;
@@ -227,6 +230,6 @@ fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16, ask: O
         Some(ask) => Connection::connect_fast(config, t.now, iss, mss, ask),
         None => Connection::connect(config, t.now, iss, mss),
     };
-    tcp.state = TcpState::Connection(Box::new(connection));
+    tcp.state = TcpState::Connection(Box::new(connection.with_timestamp_offset(offset)));
     ns.snmp.inc(Counter::TcpActiveOpens);
 }

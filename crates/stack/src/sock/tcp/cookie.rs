@@ -60,9 +60,9 @@ fn check(secret: &Secret, tuple: &Tuple, peer: SeqNum, cookie: SeqNum, now: Inst
 }
 
 fn config(ns: &Netns, id: SockId, tuple: &Tuple) -> Config {
-    let offset = timestamp_offset(&ns.sockets.secret, tuple);
-    let config = config::config(&ns.sockets.table[id], &ns.sockets.sysctls, offset);
-    Config { window_scaling: false, sack: false, ecn: EcnPolicy::of_sysctl(0), ..config }
+    let config = config::config(&ns.sockets.table[id], &ns.sockets.sysctls);
+    let timestamp_offset = timestamp_offset(&ns.sockets, tuple);
+    Config { timestamp_offset, window_scaling: false, sack: false, ecn: EcnPolicy::of_sysctl(0), ..config }
 }
 
 /// Answers a SYN for which there is no room with a cookie.

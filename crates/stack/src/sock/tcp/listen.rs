@@ -24,7 +24,7 @@ use super::wake::tell;
 use super::{Listener, TcpSock, TcpState, config, cookie, fast_open, pump};
 use crate::l4::Arrival;
 use crate::snmp::Counter;
-use crate::sock::socket::{Kind, Options, Socket};
+use crate::sock::socket::{Kind, Socket};
 use crate::sock::table::{MAX_SOCKETS, Tuple};
 use crate::sock::{Owner, SockError, SockId, SockType, bind};
 use crate::{Netns, RouteOut, RouteQuery, Turn};
@@ -151,18 +151,22 @@ fn receive_syn(
         return Err(DropReason::TcpSynOverflow);
     }
     let sockets = &ns.sockets;
-    let offset = timestamp_offset(&sockets.secret, &tuple);
-    let settings = config::config(&sockets.table[id], &sockets.sysctls, offset);
+    let offset = timestamp_offset(sockets, &tuple);
+    let settings = config::config(&sockets.table[id], &sockets.sysctls);
+    let settings = ns.sockets.tcp.settings.share(settings);
+    let sockets = &ns.sockets;
     let iss = floor.unwrap_or_else(|| initial_sequence(&sockets.secret, &tuple, t.now));
     match fast_open::admit(ns, id, &tuple, &segment) {
         Admission::Handshake(cookie) => {
-            let mut connection = Connection::accept(settings, t.now, iss, &segment, mss);
+            let mut connection =
+                Connection::accept(settings, t.now, iss, &segment, mss).with_timestamp_offset(offset);
             cookie.into_iter().for_each(|cookie| connection.offer_cookie(cookie));
             let child = insert_child(ns, id, tuple, route, mss, connection);
             pump(ns, t, child);
         }
         Admission::Early(cookie) => {
-            let mut connection = Connection::accept_fast(settings, t.now, iss, &segment, mss);
+            let mut connection =
+                Connection::accept_fast(settings, t.now, iss, &segment, mss).with_timestamp_offset(offset);
             cookie.into_iter().for_each(|cookie| connection.offer_cookie(cookie));
             let child = insert_child(ns, id, tuple, route, mss, connection);
             begin_early(ns, t, id, child);
@@ -248,9 +252,11 @@ fn make_child(ns: &mut Netns, id: SockId, tuple: Tuple) -> Socket {
         listener.protocol,
         cookie,
         Kind::Tcp(Box::new(tcp)),
-        &ns.sockets.sysctls,
+        listener.opts.clone(),
     );
-    child.opts = Box::new(Options { memberships: Vec::new(), ..(*listener.opts).clone() });
+    if !child.opts.memberships.is_empty() {
+        child.opts.memberships.clear();
+    }
     child.owner = Owner { inode: 0, uid: listener.owner.uid };
     child.local = tuple.local;
     child.local_port = tuple.local_port;

@@ -1,9 +1,11 @@
 //! Where TCP sockets are found: connections by their four names, listeners by address and port, users by port.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use netspace_base::{DevId, Instant, TimerId};
+use netspace_tcp::Config;
 use slab::Slab;
 
 use super::fast_open_table::FastOpenTable;
@@ -42,6 +44,19 @@ struct Bucket {
     bound: usize,
 }
 
+/// The settings of the connection made last: the next one mostly has the same and shares them.
+#[derive(Debug, Default)]
+pub(crate) struct LastSettings(Option<Arc<Config>>);
+
+impl LastSettings {
+    pub(crate) fn share(&mut self, settings: Config) -> Arc<Config> {
+        match &self.0 {
+            Some(last) if **last == settings => Arc::clone(last),
+            _ => Arc::clone(self.0.insert(Arc::new(settings))),
+        }
+    }
+}
+
 /// The tables of TCP.
 #[derive(Debug)]
 pub(crate) struct TcpTables {
@@ -50,6 +65,7 @@ pub(crate) struct TcpTables {
     buckets: Map<u16, Bucket>,
     pub(crate) time_waits: Slab<TimeWait>,
     pub(crate) fast_open: FastOpenTable,
+    pub(crate) settings: LastSettings,
     /// Connections that go on after close(2).
     pub(crate) orphans: usize,
     /// Advances with each port chosen by connect (RFC 6056 §3.3.4: the table of algorithm 4).
@@ -65,6 +81,7 @@ impl TcpTables {
             buckets: Map::with_hasher(state.clone()),
             time_waits: Slab::new(),
             fast_open: FastOpenTable::new(fast_open_key),
+            settings: LastSettings::default(),
             orphans: 0,
             port_counters: [0; 64],
             state: state.clone(),
