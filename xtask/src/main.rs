@@ -4,7 +4,9 @@ mod bench;
 mod circles;
 mod debian;
 mod fuzz;
+mod mutate;
 mod packetdrill;
+mod rfc;
 mod run;
 mod tidy;
 
@@ -23,6 +25,8 @@ Tasks:
                   packetdrill scripts against the stack, in virtual time (tests/packetdrill/README.md; --help)
   soak            the long tests, in release: 10 GB over a bad link in virtual time
   fuzz [SECONDS]  each fuzz target for SECONDS (default 10)
+  rfc             each demand of RFC 9293 with the tests that show it
+  mutate CRATE [OPTIONS]  change CRATE in small ways and see whether its tests notice (cargo-mutants; hours)
   bench [NAME]    measure beside the peers, print the table of BENCHMARKS.md
 ";
 
@@ -49,6 +53,8 @@ fn task(words: &[&str]) -> Result<()> {
         ["fuzz"] => fuzz::all(&root(), 10),
         ["fuzz", seconds] => fuzz::all(&root(), seconds.parse()?),
         ["bench", rest @ ..] => bench::run(&root(), rest.first().copied()),
+        ["rfc"] => rfc::report(&root()),
+        ["mutate", package, rest @ ..] => mutate::run(&root(), package, rest),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             Ok(())

@@ -169,6 +169,7 @@ fn tcp_quote(port: u16, seq: u32) -> Vec<u8> {
     quoted
 }
 
+/// RFC 9293 MUST-54
 #[test]
 fn icmp_errors_move_a_connection_only_if_they_quote_what_is_in_flight() {
     static LAST_SEQ: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -364,6 +365,7 @@ fn deferred_accepts_wait_for_data_or_their_time() {
     assert!(net.accept(B, l).is_ok(), "the silent one, in the end");
 }
 
+/// RFC 9293 MUST-10
 #[test]
 fn both_sides_open_at_once() {
     let mut net = Net::new();
@@ -466,6 +468,7 @@ fn the_lists_show_every_connection_and_its_owner() {
     assert_eq!((stat.used, stat.tcp, stat.established), (1, 1, 1));
 }
 
+/// RFC 9293 MUST-12
 #[test]
 fn a_reset_in_the_middle() {
     let mut net = Net::new();

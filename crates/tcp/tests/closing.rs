@@ -7,6 +7,7 @@ use netspace_base::Duration;
 use netspace_tcp::{Config, Connection, Event, State, TcpError, TimeWaitVerdict};
 use netspace_wire::tcp::TcpFlags;
 
+/// RFC 9293 MUST-13
 #[test]
 fn the_active_closer_waits() {
     let mut pair = Pair::lan();

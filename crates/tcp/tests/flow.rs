@@ -20,6 +20,7 @@ fn small_receiver(bytes: u32) -> Config {
     Config { recv_buffer: BufferSize::fixed(bytes), ..Config::default() }
 }
 
+/// RFC 9293 MUST-38
 #[test]
 fn nagle_holds_small_writes_until_the_ack() {
     let mut pair = Pair::lan();
@@ -31,6 +32,7 @@ fn nagle_holds_small_writes_until_the_ack() {
     assert_eq!(data_lens(&pair, Side::Client), [10, 90]);
 }
 
+/// RFC 9293 MUST-17
 #[test]
 fn nodelay_sends_each_write() {
     let mut pair = Pair::lan();
@@ -89,6 +91,7 @@ fn more_waits_for_the_next_write_and_fin_flushes() {
     assert_eq!(last.flags & (TcpFlags::FIN | TcpFlags::PSH), TcpFlags::FIN);
 }
 
+/// RFC 9293 MUST-35
 #[test]
 fn a_full_window_is_probed_until_it_opens() {
     let mut pair = Pair::connected(Config::default(), small_receiver(10_000), Link::default());
@@ -104,6 +107,7 @@ fn a_full_window_is_probed_until_it_opens() {
     });
 }
 
+/// RFC 9293 MUST-36
 #[test]
 fn a_lost_window_update_is_made_good_by_a_probe() {
     let mut pair = Pair::connected(Config::default(), small_receiver(10_000), Link::default());
@@ -116,6 +120,7 @@ fn a_lost_window_update_is_made_good_by_a_probe() {
     pair.run_until(5, |pair| pair.server().recv_len() == 10_000);
 }
 
+/// RFC 9293 MUST-37
 #[test]
 fn a_zero_window_may_last_while_probes_are_answered() {
     let mut pair = Pair::connected(Config::default(), small_receiver(5_000), Link::default());
@@ -144,6 +149,7 @@ fn the_window_never_shrinks_and_opens_by_worthwhile_steps() {
     }
 }
 
+/// RFC 9293 MUST-39
 #[test]
 fn small_reads_do_not_cause_small_segments() {
     let mut pair = Pair::connected(Config::default(), small_receiver(20_000), Link::default());
@@ -163,6 +169,7 @@ fn small_reads_do_not_cause_small_segments() {
     );
 }
 
+/// RFC 9293 MUST-58
 #[test]
 fn acks_are_quick_at_first_and_then_for_every_second_segment() {
     let config = Config { gso: false, ..Config::default() };
@@ -173,6 +180,7 @@ fn acks_are_quick_at_first_and_then_for_every_second_segment() {
     assert!(acks < data * 6 / 10 && acks > data * 4 / 10, "{acks} ACKs for {data} segments");
 }
 
+/// RFC 9293 MUST-40
 #[test]
 fn a_lone_segment_is_acknowledged_after_the_delay() {
     let mut pair = Pair::lan();
@@ -201,6 +209,7 @@ fn answers_carry_the_ack() {
     assert!(bare <= 24, "{bare} bare ACKs for 40 messages");
 }
 
+/// RFC 9293 MUST-59
 #[test]
 fn a_super_segment_is_acknowledged_at_once() {
     let mut pair =
@@ -214,6 +223,7 @@ fn a_super_segment_is_acknowledged_at_once() {
     assert_eq!((pair.now - begin).as_millis(), 10);
 }
 
+/// RFC 9293 MUST-24, MUST-26, MUST-27
 #[test]
 fn keepalive_finds_a_dead_peer() {
     let mut pair = Pair::lan();
@@ -232,6 +242,7 @@ fn keepalive_finds_a_dead_peer() {
     assert_eq!(pair.client.error(), Some(TcpError::TimedOut));
 }
 
+/// RFC 9293 MUST-25
 #[test]
 fn without_keepalive_an_idle_connection_has_no_timers() {
     let mut pair = Pair::lan();

@@ -7,6 +7,7 @@ use netspace_base::{Duration, Instant};
 use netspace_tcp::{Config, Connection, Event, IcmpError, State, TcpError};
 use netspace_wire::tcp::{SeqNum, TcpFlags};
 
+/// RFC 9293 MUST-67
 #[test]
 fn options_are_negotiated() {
     let mut pair = Pair::new(Config::default(), Config::default(), Link::default());
@@ -43,6 +44,7 @@ fn what_one_side_does_not_offer_is_not_used() {
     assert_eq!(sent.window, 65_535);
 }
 
+/// RFC 9293 MUST-14
 #[test]
 fn a_smaller_mss_binds() {
     let small = Config { mss_max: 500, ..Config::default() };
@@ -51,6 +53,7 @@ fn a_smaller_mss_binds() {
     assert!(pair.sent(Side::Client).iter().all(|sent| sent.segment.payload_len() <= 488));
 }
 
+/// RFC 9293 MUST-22
 #[test]
 fn a_lost_syn_is_sent_again_after_1_2_4_seconds_and_so_on() {
     let link = Link { down: true, ..Link::default() };
@@ -117,6 +120,7 @@ fn an_ack_for_something_else_is_reset() {
     assert_eq!(client.state(), State::SynSent);
 }
 
+/// RFC 9293 MUST-47, MUST-56
 #[test]
 fn icmp_ends_opening_but_only_explains_later() {
     let now = Instant::from_secs(5);
@@ -136,6 +140,7 @@ fn icmp_ends_opening_but_only_explains_later() {
     assert_eq!(pair.client.error(), Some(TcpError::HostUnreachable));
 }
 
+/// RFC 9293 MUST-10
 #[test]
 fn simultaneous_open_connects_once() {
     let now = Instant::from_secs(1);

@@ -129,6 +129,7 @@ fn a_probe_that_repaired_a_loss_shrinks_the_window() {
     assert!(after.snd_ssthresh < before.max(10), "{after:?}");
 }
 
+/// RFC 9293 MUST-19
 #[test]
 fn timeouts_double() {
     let config = Config { tail_loss_probe: false, ..Config::default() };
@@ -154,6 +155,7 @@ fn silence_ends_the_connection_after_retries2() {
     assert_eq!(pair.client.error(), Some(TcpError::TimedOut));
 }
 
+/// RFC 9293 MUST-21
 #[test]
 fn the_user_timeout_is_shorter() {
     let mut pair = Pair::lan();
@@ -268,6 +270,7 @@ fn path_mtu_change_resegments_without_blame() {
     assert!(pair.now - now < Duration::from_millis(150));
 }
 
+/// RFC 9293 MUST-16
 #[test]
 fn sack_blocks_leave_room_in_data_segments() {
     let mut pair = losing(Config::default(), &[2]);

@@ -14,6 +14,7 @@ fn write_urgent(pair: &mut Pair, data: &[u8]) {
     pair.transmit();
 }
 
+/// RFC 9293 MUST-30, MUST-33, MUST-62
 #[test]
 fn the_byte_before_the_pointer_is_taken_out_of_the_stream() {
     let mut pair = Pair::lan();
@@ -41,6 +42,7 @@ fn tcp_stdurg_points_at_the_byte_itself() {
     assert_eq!(pair.server().recv_urgent(false), Some(b'c'));
 }
 
+/// RFC 9293 MUST-32
 #[test]
 fn the_pointer_comes_through_a_closed_window() {
     let small = Config { recv_buffer: BufferSize::fixed(2_000), ..Config::default() };

@@ -239,6 +239,7 @@ mod tests {
         out
     }
 
+    /// RFC 9293 MUST-68
     #[test]
     fn a_linux_syn_has_its_twenty_bytes() {
         let options = TcpOptions {
@@ -266,6 +267,7 @@ mod tests {
         assert_eq!(TcpOptions::parse(&bytes, false).sack.len(), 3);
     }
 
+    /// RFC 9293 MUST-7
     #[test]
     fn malformed_options_end_the_list() {
         let good = [2, 4, 5, 180];
