@@ -321,6 +321,23 @@ impl Pkt {
         out
     }
 
+    /// Moves all bytes from offset `from` of the data on behind another packet's: slices change hands, what lies in the linear
+    /// area is copied.
+    pub fn move_payload(&mut self, from: usize, to: &mut Self) {
+        if from < self.data().len() {
+            to.append(&self.data()[from..]);
+            self.buf.truncate(self.start + from);
+        }
+        let mut skip = from - self.data().len();
+        for mut frag in self.frags.drain(..) {
+            let skipped = skip.min(frag.len());
+            skip -= skipped;
+            let _ = frag.split_to(skipped);
+            to.append_frag(frag);
+        }
+        self.frags_len = 0;
+    }
+
     /// Copies `len` bytes from offset `from` of the data (both clipped to what there is).
     pub fn copy_range(&self, from: usize, len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(len.min(self.len()));
@@ -453,6 +470,17 @@ mod tests {
             pkt.truncate(len);
             assert_eq!(pkt.copy_range(0, 100), &b"headonetwo!"[..len]);
             assert_eq!(pkt.len(), len);
+        }
+    }
+
+    #[test]
+    fn a_payload_moves_behind_another() {
+        for from in 0..=11 {
+            let (mut one, mut two) = (pkt(), pkt());
+            one.move_payload(from, &mut two);
+            assert_eq!(two.copy_range(0, 100), [b"headonetwo!", &b"headonetwo!"[from..]].concat());
+            assert_eq!(two.len(), 22 - from);
+            assert_eq!(one.copy_range(0, 100), &b"headonetwo!"[..from.min(4)], "what was skipped is gone");
         }
     }
 

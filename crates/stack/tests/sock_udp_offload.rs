@@ -269,3 +269,27 @@ fn kept_options_come_back_and_sources_must_be_here() {
     set(&mut net, A, c, SockOpt::V6UnicastIf(Some(eth0))).unwrap();
     assert_eq!(net.host[A].option(&net.t, c, OptName::V6UnicastIf), Ok(SockOpt::V6UnicastIf(Some(eth0))));
 }
+
+#[test]
+fn memory_and_locks_are_told() {
+    let mut net = Net::new();
+    let s = net.udp_at(B, "10.0.0.2:9");
+    let c = net.udp(A);
+    let info = |net: &Net| match net.host[B].option(&net.t, s, OptName::MemInfo) {
+        Ok(SockOpt::MemInfo(words)) => words,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(info(&net), [0, 212_992, 0, 212_992, 0, 0, 0, 0, 0]);
+    assert_eq!(net.host[B].option(&net.t, s, OptName::BufLock), Ok(SockOpt::BufLock(0)));
+    set(&mut net, B, s, SockOpt::RcvBuf(2000)).unwrap();
+    assert_eq!(net.host[B].option(&net.t, s, OptName::BufLock), Ok(SockOpt::BufLock(2)));
+    for _ in 0..6 {
+        send(&mut net, c, 100, "10.0.0.2:9", SendControl::default()).unwrap();
+    }
+    net.advance(MS * 10);
+    let words = info(&net);
+    assert_eq!((words[0], words[1], words[8]), (4 * 832, 4000, 2), "four fit, two were dropped");
+    let wrong = SockOpt::IpOptions(vec![2, 0, 0, 0]);
+    assert_eq!(set(&mut net, A, c, wrong), Err(SockError::Invalid));
+    assert_eq!(set(&mut net, A, c, SockOpt::IpOptions(vec![1, 0])), Ok(()));
+}

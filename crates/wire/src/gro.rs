@@ -137,7 +137,7 @@ impl Joined {
     }
 
     /// Joins the flow's next frame, which ends with it; gives it back if it does not follow.
-    pub fn join(&mut self, frame: Joinable) -> Result<Box<Pkt>, Joinable> {
+    pub fn join(&mut self, mut frame: Joinable) -> Result<Box<Pkt>, Joinable> {
         if self.ended || !self.follows(&frame) {
             return Err(frame);
         }
@@ -149,9 +149,7 @@ impl Joined {
         if frame.kind != GsoKind::Udp {
             pkt.data_mut()[flags_at] |= (frame.flags() & LAST).bits() as u8;
         }
-        for piece in frame.pkt.payload_from(frame.header_len) {
-            pkt.append_frag(piece);
-        }
+        frame.pkt.move_payload(frame.header_len, pkt);
         Ok(frame.pkt)
     }
 

@@ -182,6 +182,7 @@ impl Door {
         }
         let bytes = match option::get(sock.kind, level, number) {
             Ok(Get::Fixed(value)) => option::emit_int(level, value, room),
+            Ok(Get::Door(DoorOption::GetFilter)) => return self.get_filter(world, call, key, room),
             Ok(Get::Door(which)) => self.door_option(world, key, which, room)?,
             Ok(Get::Stack(OptName::OobInline)) if sock.kind.ty == SockType::Stream => {
                 option::emit_int(level, sock.oob_inline.into(), room)
@@ -201,6 +202,24 @@ impl Door {
     fn write_option(&self, call: &Call, bytes: &[u8]) -> Outcome {
         self.write(call, call.args[3], bytes)?;
         self.write(call, call.args[4], &(bytes.len() as u32).to_ne_bytes())?;
+        DONE
+    }
+
+    /// `SO_GET_FILTER`: room and answer are counted in instructions; without room only their number is told.
+    fn get_filter(&mut self, world: &mut dyn World, call: &Call, key: Key, room: usize) -> Outcome {
+        let (sock, id) = self.sock(key)?;
+        let host = sock.ns;
+        let (ns, t) = world.host(host);
+        let SockOpt::AttachFilter(insns) = ns.option(t, id, OptName::AttachFilter)? else {
+            return err(libc::ENOPROTOOPT);
+        };
+        if room != 0 {
+            if room < insns.len() {
+                return err(libc::EINVAL);
+            }
+            self.write(call, call.args[3], &option::emit_filter_program(&insns))?;
+        }
+        self.write(call, call.args[4], &(insns.len() as u32).to_ne_bytes())?;
         DONE
     }
 
@@ -276,6 +295,7 @@ impl Door {
             }
             DoorOption::Cookie => long(sock.inode),
             DoorOption::NetnsCookie => long(u64::from(sock.ns.0) + 1),
+            // Its length counts instructions: see `get_filter`.
             DoorOption::GetFilter => err(libc::ENOPROTOOPT),
         }
     }

@@ -17,6 +17,7 @@ const DEFAULTS: &[SockOpt] = &[
     SockOpt::IpRecvFragSize(false),
     SockOpt::IpRecvErrRfc4884(false),
     SockOpt::IpNoDefrag(false),
+    SockOpt::IpChecksum(false),
     SockOpt::V6RecvOrigDstAddr(false),
     SockOpt::V6RecvFragSize(false),
     SockOpt::V6RecvErrRfc4884(false),

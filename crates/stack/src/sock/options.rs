@@ -1,6 +1,7 @@
 //! setsockopt(2) and getsockopt(2).
 
 use netspace_base::DevId;
+use netspace_wire::ipv4::Ipv4Options;
 use netspace_wire::{protocol, udplite};
 
 use netspace_tcp::CongestionKind;
@@ -84,7 +85,8 @@ fn existing(ns: &Netns, dev: Option<DevId>) -> Result<Option<DevId>, SockError> 
 }
 
 fn bind_to_device(ns: &mut Netns, id: SockId, dev: Option<DevId>) -> Result<(), SockError> {
-    let dev = existing(ns, dev)?;
+    // A number may be of no device yet (`SO_BINDTOIFINDEX`).
+    let dev = dev.filter(|dev| *dev != DevId::NONE);
     let socket = ns.sockets.get_mut(id)?;
     socket.opts.bound_dev = dev;
     socket.route = None;
@@ -205,7 +207,10 @@ fn set_socket(
         SockOpt::MaxPacingRate(rate) => opts.max_pacing_rate = rate,
         SockOpt::NoCheck(on) => opts.no_check = on,
         SockOpt::PassSec(on) => opts.pass_sec = on,
-        SockOpt::AcceptConn(_) | SockOpt::Error(_) => return Err(SockError::NoSuchOption),
+        SockOpt::BufLock(bits) => (opts.sndbuf_locked, opts.rcvbuf_locked) = (bits & 1 != 0, bits & 2 != 0),
+        SockOpt::AcceptConn(_) | SockOpt::Error(_) | SockOpt::MemInfo(_) => {
+            return Err(SockError::NoSuchOption);
+        }
         other => return Ok(Some(other)),
     }
     Ok(None)
@@ -257,6 +262,7 @@ fn set_ip(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockE
         SockOpt::IpTransparent(on) => opts.transparent = on,
         SockOpt::IpBindAddressNoPort(on) => opts.bind_address_no_port = on,
         SockOpt::IpOptions(bytes) if bytes.len() > MAX_IP_OPTIONS => return Err(SockError::Invalid),
+        SockOpt::IpOptions(bytes) if Ipv4Options::parse(&bytes).is_err() => return Err(SockError::Invalid),
         SockOpt::IpOptions(mut bytes) => {
             bytes.resize(bytes.len().next_multiple_of(4), 0);
             opts.ip_options = bytes;
@@ -435,6 +441,15 @@ pub(crate) fn get(ns: &Netns, t: &Turn, id: SockId, name: OptName) -> Result<Soc
     value.ok_or(SockError::NoSuchOption)
 }
 
+/// `SO_MEMINFO`: of what Linux counts, receive and send memory with their buffers, and drops.
+fn mem_info(socket: &Socket) -> [u32; 9] {
+    let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let received = if socket.tcp().is_some() { tcp::recv_queue_len(socket) } else { socket.rx.memory() };
+    let sent = if socket.tcp().is_some() { tcp::send_queue_len(socket) } else { 0 };
+    let opts = &socket.opts;
+    [clip(received), opts.rcvbuf, 0, opts.sndbuf, 0, clip(sent), 0, 0, socket.rx.drops]
+}
+
 fn get_socket(socket: &Socket, name: OptName) -> Option<SockOpt> {
     let opts = &socket.opts;
     Some(match name {
@@ -459,6 +474,10 @@ fn get_socket(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::AttachFilter => SockOpt::AttachFilter(
             opts.filter.as_ref().map(|filter| filter.insns().to_vec()).unwrap_or_default(),
         ),
+        OptName::BufLock => {
+            SockOpt::BufLock(u32::from(opts.sndbuf_locked) | u32::from(opts.rcvbuf_locked) << 1)
+        }
+        OptName::MemInfo => SockOpt::MemInfo(mem_info(socket)),
         OptName::LockFilter => SockOpt::LockFilter(opts.filter_locked),
         OptName::BusyPoll => SockOpt::BusyPoll(opts.busy_poll),
         OptName::MaxPacingRate => SockOpt::MaxPacingRate(opts.max_pacing_rate),

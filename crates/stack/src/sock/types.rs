@@ -433,10 +433,12 @@ options! {
     BusyPoll(u32), "`SO_BUSY_POLL`, microseconds: accepted";
     MaxPacingRate(u64), "`SO_MAX_PACING_RATE`, bytes per second";
     NoCheck(bool), "`SO_NO_CHECK`: UDP without checksums";
-    PassSec(bool), "accepted and kept, no effect (`SO_PASSCRED` and its kin on inet sockets)";
+    PassSec(bool), "accepted and kept, no effect (`IP_PASSSEC`)";
     AttachReuseportFilter(Vec<BpfInsn>), "`SO_ATTACH_REUSEPORT_CBPF`: chooses one of the group";
     DetachReuseportFilter(()), "`SO_DETACH_REUSEPORT_BPF`";
     RcvMark(bool), "`SO_RCVMARK`";
+    MemInfo([u32; 9]), "`SO_MEMINFO` (read only): receive memory and buffer, send memory and buffer, …, drops, bytes";
+    BufLock(u32), "`SO_BUF_LOCK`: 1 the send buffer, 2 the receive buffer does not grow by itself";
     RcvPriority(bool), "`SO_RCVPRIORITY`";
     IncomingCpu(i32), "`SO_INCOMING_CPU`: accepted";
     Debug(bool), "`SO_DEBUG`: accepted";
@@ -460,6 +462,7 @@ options! {
     SourceFilter(SourceFilter), "`IP_MSFILTER`, `MCAST_MSFILTER`: get it by [`crate::Netns::source_filter`]";
     IpRecvFragSize(bool), "`IP_RECVFRAGSIZE`";
     IpRecvErrRfc4884(bool), "`IP_RECVERR_RFC4884`: accepted";
+    IpChecksum(bool), "`IP_CHECKSUM`: accepted; told only of checksums that a card has summed up";
     IpNoDefrag(bool), "`IP_NODEFRAG`: accepted";
     IpUnicastIf(Option<DevId>), "`IP_UNICAST_IF`: the device of unicast datagrams";
     IpMtuDiscover(PmtuDiscover), "`IP_MTU_DISCOVER`";

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use multicast::{emit_filter, filter_request};
 use netspace_base::DevId;
-use netspace_stack::sock::{Family, OptName, SockOpt, SockType};
+use netspace_stack::sock::{BpfInsn, Family, OptName, SockOpt, SockType};
 pub use table::{Access, Codec, DoorOption, Owner, Row, row, rows};
 pub use table::{SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 pub(crate) use tcp_info::emit as tcp_info_bytes;
@@ -29,6 +29,10 @@ pub use value::{INSN_LEN, filter_program};
 
 use crate::errno::{EINVAL, ENOPROTOOPT, EOPNOTSUPP, Errno};
 use crate::sockaddr::SockKind;
+
+/// `IP_UNICAST_IF`, `IP_LOCAL_PORT_RANGE`.
+const IP_UNICAST_IF: i32 = 50;
+const IP_LOCAL_PORT_RANGE: i32 = 51;
 
 /// How options name devices.
 pub trait Devices {
@@ -80,9 +84,20 @@ pub fn set(
     if !has_level(kind, level) {
         return Err(ENOPROTOOPT);
     }
+    // Linux looks at the length before it looks at the option.
+    let needs_int = match level {
+        SOL_SOCKET => number != libc::SO_BINDTODEVICE,
+        SOL_IP => matches!(number, IP_UNICAST_IF | IP_LOCAL_PORT_RANGE),
+        _ => false,
+    };
+    if needs_int && bytes.len() < size_of::<i32>() {
+        return Err(EINVAL);
+    }
     let row = row(level, number).filter(|row| row.access != Access::Read).ok_or(ENOPROTOOPT)?;
     check_kind(kind, row)?;
+    set_kind(kind, row)?;
     match row.owner {
+        Owner::Refused(errno) => Err(errno),
         Owner::Fixed(_) => value::int(level, bytes).map(|_| Set::Ignored),
         Owner::Door(option) => value::timeval(bytes).map(|timeout| Set::Timeout(option, timeout)),
         Owner::Stack(_, codec) => value::read(codec, level, bytes, devices).map(Set::Stack),
@@ -100,6 +115,7 @@ pub fn get(kind: SockKind, level: i32, number: i32) -> Result<Get, Errno> {
     let row = row(level, number).filter(|row| row.access != Access::Write).ok_or(ENOPROTOOPT)?;
     check_kind(kind, row)?;
     Ok(match row.owner {
+        Owner::Refused(errno) => return Err(errno),
         Owner::Fixed(value) => Get::Fixed(value),
         Owner::Door(option) => Get::Door(option),
         Owner::Stack(OptName::SourceFilter, _) => Get::SourceFilter,
@@ -120,6 +136,16 @@ pub fn emit(
     value::write(*codec, level, answer, room, devices)
 }
 
+/// The bytes of a filter's program, as `SO_GET_FILTER` gives them.
+pub fn emit_filter_program(insns: &[BpfInsn]) -> Vec<u8> {
+    let insn = |i: &BpfInsn| {
+        let [code0, code1] = i.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = i.k.to_ne_bytes();
+        [code0, code1, i.jt, i.jf, k0, k1, k2, k3]
+    };
+    insns.iter().flat_map(insn).collect()
+}
+
 /// The bytes of an int answer, cut to the caller's room. `IP_*` answers shrink to one byte where it is enough.
 pub fn emit_int(level: i32, value: i32, room: usize) -> Vec<u8> {
     value::write_int(level, value, room)
@@ -135,6 +161,16 @@ pub fn emit_no_peercred(room: usize) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     out.truncate(room);
     out
+}
+
+/// Options that only some sockets of a level can set.
+fn set_kind(kind: SockKind, row: &Row) -> Result<(), Errno> {
+    let Owner::Stack(name, _) = row.owner else { return Ok(()) };
+    match name {
+        OptName::IpNoDefrag if kind.ty != SockType::Raw => Err(ENOPROTOOPT),
+        OptName::IpRecvFragSize | OptName::IpMulticastIf if kind.ty == SockType::Stream => Err(EINVAL),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a socket of `kind` knows options of `level` at all.
@@ -164,6 +200,7 @@ fn check_kind(kind: SockKind, row: &Row) -> Result<(), Errno> {
         OptName::V6Checksum if kind.ty != SockType::Raw || kind.family == Family::Inet => Err(ENOPROTOOPT),
         // The protocol has its checksum in a known place; only the old level may repeat it (RFC 3542 3.1).
         OptName::V6Checksum if protocol == libc::IPPROTO_ICMPV6 && row.level == SOL_IPV6 => Err(EINVAL),
+        OptName::TxRehash if !stream => Err(EOPNOTSUPP),
         OptName::IpAddMembership | OptName::IpDropMembership if stream => Err(Errno(libc::EPROTO)),
         _ => Ok(()),
     }

@@ -5,6 +5,8 @@
 
 use netspace_stack::sock::{BpfInsn, Membership, OptName, PmtuDiscover, SockOpt, SourceMembership};
 
+use crate::errno::{EOPNOTSUPP, Errno};
+
 /// `SOL_SOCKET`.
 pub const SOL_SOCKET: i32 = 1;
 /// `SOL_IP`, `IPPROTO_IP`.
@@ -114,6 +116,8 @@ pub enum Codec {
     IcmpFilter,
     /// `struct icmp6_filter`.
     Icmp6Filter,
+    /// Nine 32-bit words (`SK_MEMINFO_VARS`).
+    MemInfo,
     /// `struct tcp_info`.
     TcpInfo,
     /// `union tcp_cc_info`.
@@ -127,6 +131,8 @@ pub enum Owner {
     Stack(OptName, Codec),
     /// The door.
     Door(DoorOption),
+    /// Nobody: no socket that we have knows it, and this is what Linux says then.
+    Refused(Errno),
     /// Nobody: setting it is accepted and changes nothing, reading gives this number.
     Fixed(i32),
 }
@@ -196,6 +202,7 @@ macro_rules! bool {
     };
 }
 
+const ENODATA: Errno = Errno(libc::ENODATA);
 const MAX: i32 = i32::MAX;
 const MIN: i32 = i32::MIN;
 
@@ -219,7 +226,7 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 13 SO_LINGER ReadWrite stack!(Linger, Linger);
     SOL_SOCKET 14 SO_BSDCOMPAT ReadWrite Owner::Fixed(0);
     SOL_SOCKET 15 SO_REUSEPORT ReadWrite bool!(ReusePort);
-    SOL_SOCKET 16 SO_PASSCRED ReadWrite pass_sec();
+    SOL_SOCKET 16 SO_PASSCRED ReadWrite Owner::Refused(EOPNOTSUPP);
     SOL_SOCKET 17 SO_PEERCRED Read Owner::Door(DoorOption::PeerCred);
     SOL_SOCKET 18 SO_RCVLOWAT ReadWrite stack!(RcvLowat, Codec::Int, MIN, MAX);
     SOL_SOCKET 19 SO_SNDLOWAT Read Owner::Fixed(1);
@@ -234,7 +241,7 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 30 SO_ACCEPTCONN Read bool!(AcceptConn);
     SOL_SOCKET 32 SO_SNDBUFFORCE Write stack!(SndBufForce, Codec::Int, MIN, MAX);
     SOL_SOCKET 33 SO_RCVBUFFORCE Write stack!(RcvBufForce, Codec::Int, MIN, MAX);
-    SOL_SOCKET 34 SO_PASSSEC ReadWrite pass_sec();
+    SOL_SOCKET 34 SO_PASSSEC ReadWrite Owner::Refused(EOPNOTSUPP);
     SOL_SOCKET 35 SO_TIMESTAMPNS ReadWrite bool!(TimestampNs);
     SOL_SOCKET 36 SO_MARK ReadWrite stack!(Mark, Codec::Int, MIN, MAX);
     SOL_SOCKET 38 SO_PROTOCOL Read Owner::Door(DoorOption::Protocol);
@@ -249,8 +256,11 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 48 SO_BPF_EXTENSIONS Read Owner::Fixed(64);
     SOL_SOCKET 49 SO_INCOMING_CPU ReadWrite stack!(IncomingCpu, Codec::Signed);
     SOL_SOCKET 51 SO_ATTACH_REUSEPORT_CBPF Write stack!(AttachReuseportFilter, Codec::Filter);
+    SOL_SOCKET 53 SO_CNX_ADVICE Write Owner::Fixed(0);
+    SOL_SOCKET 55 SO_MEMINFO Read stack!(MemInfo, MemInfo);
     SOL_SOCKET 56 SO_INCOMING_NAPI_ID Read Owner::Fixed(0);
     SOL_SOCKET 57 SO_COOKIE Read Owner::Door(DoorOption::Cookie);
+    SOL_SOCKET 59 SO_PEERGROUPS Read Owner::Refused(ENODATA);
     SOL_SOCKET 62 SO_BINDTOIFINDEX ReadWrite stack!(BindToDevice, Codec::DevIndex);
     SOL_SOCKET 63 SO_TIMESTAMP_NEW ReadWrite bool!(Timestamp);
     SOL_SOCKET 64 SO_TIMESTAMPNS_NEW ReadWrite bool!(TimestampNs);
@@ -259,10 +269,15 @@ static ROWS: &[Row] = rows! {
     SOL_SOCKET 68 SO_DETACH_REUSEPORT_BPF Write Owner::Stack(
         OptName::DetachReuseportFilter, Codec::Unit(|| SockOpt::DetachReuseportFilter(())));
     SOL_SOCKET 69 SO_PREFER_BUSY_POLL ReadWrite bool!(PreferBusyPoll);
+    SOL_SOCKET 70 SO_BUSY_POLL_BUDGET Write Owner::Fixed(0);
     SOL_SOCKET 71 SO_NETNS_COOKIE Read Owner::Door(DoorOption::NetnsCookie);
+    SOL_SOCKET 72 SO_BUF_LOCK ReadWrite stack!(BufLock, Codec::Int, 0, 3);
     SOL_SOCKET 74 SO_TXREHASH ReadWrite stack!(TxRehash, Codec::Rehash);
     SOL_SOCKET 75 SO_RCVMARK ReadWrite bool!(RcvMark);
+    SOL_SOCKET 76 SO_PASSPIDFD ReadWrite Owner::Refused(EOPNOTSUPP);
+    SOL_SOCKET 77 SO_PEERPIDFD Read Owner::Refused(ENODATA);
     SOL_SOCKET 82 SO_RCVPRIORITY ReadWrite bool!(RcvPriority);
+    SOL_SOCKET 83 SO_PASSRIGHTS ReadWrite Owner::Refused(EOPNOTSUPP);
 
     SOL_IP 1 IP_TOS ReadWrite stack!(IpTos, Codec::LowByte);
     SOL_IP 2 IP_TTL ReadWrite stack!(IpTtl, Codec::MaybeByte, 1, 255);
@@ -279,8 +294,10 @@ static ROWS: &[Row] = rows! {
     SOL_IP 18 IP_PASSSEC ReadWrite pass_sec();
     SOL_IP 19 IP_TRANSPARENT ReadWrite bool!(IpTransparent);
     SOL_IP 20 IP_RECVORIGDSTADDR ReadWrite bool!(IpRecvOrigDstAddr);
-    SOL_IP 21 IP_MINTTL ReadWrite stack!(IpMinTtl, Codec::ByteOr, 0, 255, 0);
+    SOL_IP 21 IP_MINTTL ReadWrite Owner::Stack(
+        OptName::IpMinTtl, Codec::Int(|ttl| SockOpt::IpMinTtl(ttl as u8), 0, 255));
     SOL_IP 22 IP_NODEFRAG ReadWrite bool!(IpNoDefrag);
+    SOL_IP 23 IP_CHECKSUM ReadWrite bool!(IpChecksum);
     SOL_IP 24 IP_BIND_ADDRESS_NO_PORT ReadWrite bool!(IpBindAddressNoPort);
     SOL_IP 25 IP_RECVFRAGSIZE ReadWrite bool!(IpRecvFragSize);
     SOL_IP 26 IP_RECVERR_RFC4884 ReadWrite stack!(IpRecvErrRfc4884, Codec::ZeroOrOne);
@@ -301,7 +318,7 @@ static ROWS: &[Row] = rows! {
     SOL_IP 46 MCAST_JOIN_SOURCE_GROUP Write stack!(JoinSource, Codec::GroupSourceReq);
     SOL_IP 47 MCAST_LEAVE_SOURCE_GROUP Write stack!(LeaveSource, Codec::GroupSourceReq);
     SOL_IP 48 MCAST_MSFILTER ReadWrite stack!(SourceFilter, GroupFilter);
-    SOL_IP 49 IP_MULTICAST_ALL ReadWrite bool!(IpMulticastAll);
+    SOL_IP 49 IP_MULTICAST_ALL ReadWrite stack!(IpMulticastAll, Codec::ZeroOrOne);
     SOL_IP 50 IP_UNICAST_IF ReadWrite stack!(IpUnicastIf, Codec::UnicastIf);
     SOL_IP 51 IP_LOCAL_PORT_RANGE ReadWrite stack!(IpLocalPortRange, Codec::Int, MIN, MAX);
 

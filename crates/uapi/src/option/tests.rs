@@ -141,6 +141,37 @@ fn udplite_has_udp_s_options_at_both_levels() {
 }
 
 #[test]
+fn what_inet_sockets_do_not_have_is_refused_in_linux_s_words() {
+    for number in [16, 34, 76, 83] {
+        assert_eq!(set_int(U4, SOL_SOCKET, number, 1), Err(libc::EOPNOTSUPP));
+        assert_eq!(get(T4, SOL_SOCKET, number), Err(EOPNOTSUPP));
+    }
+    for number in [59, 77] {
+        assert_eq!(get(T4, SOL_SOCKET, number), Err(Errno(libc::ENODATA)));
+        assert_eq!(set_int(T4, SOL_SOCKET, number, 1), Err(libc::ENOPROTOOPT));
+    }
+    for number in [2, 3, 38, 200] {
+        assert_eq!(try_set(U4, SOL_SOCKET, number, &[1, 0, 0]), Err(libc::EINVAL), "the length comes first");
+    }
+    assert_eq!(try_set(U4, SOL_IP, 51, &[1]), Err(libc::EINVAL));
+    assert_eq!(set_int(U4, SOL_IP, 21, -1), Err(libc::EINVAL));
+    assert_eq!(set_int(U4, SOL_IP, 49, 2), Err(libc::EINVAL));
+    assert_eq!(set_int(U4, SOL_IP, 22, 1), Err(libc::ENOPROTOOPT));
+    assert_eq!(set_int(R4, SOL_IP, 22, 1), Ok(Set::Stack(SockOpt::IpNoDefrag(true))));
+    assert_eq!(set_int(T4, SOL_IP, 25, 1), Err(libc::EINVAL));
+    assert_eq!(set_int(U4, SOL_SOCKET, 72, 3), Ok(Set::Stack(SockOpt::BufLock(3))));
+    assert_eq!(set_int(U4, SOL_SOCKET, 72, 4), Err(libc::EINVAL));
+    assert_eq!(set_int(U4, SOL_SOCKET, 74, 1), Err(libc::EOPNOTSUPP));
+    assert_eq!(set_int(T4, SOL_SOCKET, 74, -1), Ok(Set::Stack(SockOpt::TxRehash(true))));
+    assert_eq!(set_int(U4, SOL_SOCKET, 53, 1), Ok(Set::Ignored));
+    let words = SockOpt::MemInfo([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let bytes = emit(SOL_SOCKET, 55, &words, 64, &Lo).unwrap();
+    assert_eq!((bytes.len(), bytes[0], bytes[32]), (36, 1, 9));
+    let insn = BpfInsn { code: 0x0106, jt: 2, jf: 3, k: 0x0102_0304 };
+    assert_eq!(emit_filter_program(&[insn, insn])[8..], [6, 1, 2, 3, 4, 3, 2, 1]);
+}
+
+#[test]
 fn every_row_reads_back_what_it_sets() {
     let kinds = [T4, U4, U6, R4, R6, kind(Family::Inet6, SockType::Stream, 6)];
     for (i, row) in rows().iter().enumerate() {

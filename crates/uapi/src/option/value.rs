@@ -101,7 +101,7 @@ pub(super) fn read(codec: Codec, level: i32, bytes: &[u8], devices: &dyn Devices
         Codec::Checksum => SockOpt::V6Checksum(checksum(value()?)?),
         Codec::IcmpFilter => SockOpt::IcmpFilter(icmp_filter(bytes)),
         Codec::Icmp6Filter => SockOpt::Icmp6Filter(icmp6_filter(bytes)),
-        Codec::TcpInfo | Codec::TcpCcInfo => return Err(ENOPROTOOPT),
+        Codec::MemInfo | Codec::TcpInfo | Codec::TcpCcInfo => return Err(ENOPROTOOPT),
     })
 }
 
@@ -253,6 +253,7 @@ pub(super) fn write(
         (_, SockOpt::IcmpFilter(filter)) => filter.to_ne_bytes().to_vec(),
         (_, SockOpt::TcpInfo(info)) => tcp_info::emit(info),
         (_, SockOpt::TcpCcInfo(info)) => info.as_ref().map_or_else(Vec::new, cc_info::emit),
+        (_, SockOpt::MemInfo(words)) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
         (_, SockOpt::MaxPacingRate(rate)) if room < 8 => {
             u32::try_from(*rate).unwrap_or(u32::MAX).to_ne_bytes().to_vec()
         }
@@ -311,7 +312,11 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::V6RecvPktInfo(on) | O::V6RecvHopLimit(on) | O::V6RecvTclass(on) | O::V6RecvErr(on) => on_off(*on),
         O::V6DontFrag(on) | O::V6FlowInfoSend(on) | O::V6AutoFlowLabel(on) | O::V6HdrIncl(on) => on_off(*on),
         O::V6OldPktInfo(on) | O::V6OldHopLimit(on) | O::Debug(on) | O::WifiStatus(on) => on_off(*on),
-        O::NoFcs(on) | O::SelectErrQueue(on) | O::PreferBusyPoll(on) | O::TxRehash(on) => on_off(*on),
+        O::NoFcs(on)
+        | O::IpChecksum(on)
+        | O::SelectErrQueue(on)
+        | O::PreferBusyPoll(on)
+        | O::TxRehash(on) => on_off(*on),
         O::RcvMark(on) | O::RcvPriority(on) | O::IpRecvFragSize(on) | O::IpNoDefrag(on) => on_off(*on),
         O::IpRecvErrRfc4884(on) | O::V6RecvErrRfc4884(on) | O::V6RecvOrigDstAddr(on) => on_off(*on),
         O::V6RecvFragSize(on) | O::V6MulticastAll(on) | O::UdpNoCheck6Tx(on) | O::UdpNoCheck6Rx(on) => {
@@ -321,7 +326,12 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::V6Freebind(on) | O::V6Transparent(on) | O::TcpNoDelay(on) | O::TcpCork(on) => on_off(*on),
         O::TcpQuickAck(on) | O::TcpFastOpenConnect(on) | O::UdpCork(on) | O::UdpGro(on) => on_off(*on),
         O::TcpFastOpenNoCookie(on) => on_off(*on),
-        O::RcvBuf(n) | O::SndBuf(n) | O::RcvBufForce(n) | O::SndBufForce(n) | O::RcvLowat(n) => *n as i32,
+        O::RcvBuf(n)
+        | O::SndBuf(n)
+        | O::RcvBufForce(n)
+        | O::SndBufForce(n)
+        | O::RcvLowat(n)
+        | O::BufLock(n) => *n as i32,
         O::Mark(n) | O::Priority(n) | O::BusyPoll(n) | O::IpMtu(n) | O::IpLocalPortRange(n) => *n as i32,
         O::V6Mtu(n) | O::V6AddrPreferences(n) | O::TcpKeepIdle(n) | O::TcpKeepIntvl(n) => *n as i32,
         O::TcpKeepCnt(n) | O::TcpDeferAccept(n) | O::TcpWindowClamp(n) => *n as i32,
@@ -343,7 +353,7 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         | O::MaxPacingRate(_) => return None,
         O::DetachReuseportFilter(()) => return None,
         O::JoinSource(_) | O::LeaveSource(_) | O::BlockSource(_) | O::UnblockSource(_) => return None,
-        O::SourceFilter(_) => return None,
+        O::SourceFilter(_) | O::MemInfo(_) => return None,
         O::IpMulticastIf(_) | O::IpAddMembership(_) | O::IpDropMembership(_) | O::IpOptions(_) => {
             return None;
         }
