@@ -67,7 +67,7 @@ fn the_host_is_not_the_machine() {
 import socket, os, errno
 print(os.uname().nodename, socket.gethostname(), open('/etc/hosts').read().split()[-1])
 print(open('/etc//nsswitch.conf').read().strip(), os.path.exists('/etc/passwd'), len(open('/etc/passwd').read()) > 0)
-for f in (socket.AF_PACKET, socket.AF_VSOCK, 21):
+for f in (socket.AF_CAN, socket.AF_VSOCK, 21):
     try: socket.socket(f, socket.SOCK_DGRAM)
     except OSError as e: print(errno.errorcode[e.errno])
 try: open('/proc/net/nosuch')
