@@ -30,7 +30,6 @@ pub(crate) fn forward(
     }
     let mtu = path_mtu(ns, t, ip.dst, mtu);
     if ip.dont_fragment && output::wire_len(&pkt) > mtu as usize {
-        ns.snmp.inc(Counter::IpFragFails);
         icmp::send_error(ns, t, &pkt, Error::TooBig { mtu });
         return Err(Stop::Drop(pkt, DropReason::TooBig));
     }

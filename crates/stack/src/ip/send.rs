@@ -103,7 +103,6 @@ fn route_and_output(
     }
     let mtu = info.mtu.unwrap_or(route.mtu);
     if info.df && output::wire_len(&pkt) > mtu as usize {
-        ns.snmp.inc(Counter::IpFragFails);
         *result = Err(SockError::MessageSize);
         return Err(Stop::Drop(pkt, DropReason::TooBig));
     }

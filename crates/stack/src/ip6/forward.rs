@@ -47,7 +47,6 @@ pub(crate) fn forward(
     }
     if output::wire_len(&pkt) > mtu as usize {
         ns.snmp.inc(Counter::Ip6InTooBigErrors);
-        ns.snmp.inc(Counter::Ip6FragFails);
         icmp::send_error(ns, t, &pkt, Error::TooBig { mtu });
         return Err(Stop::Drop(pkt, DropReason::TooBig));
     }

@@ -20,7 +20,6 @@ pub(crate) fn send(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, info: &SendInfo)
     let route = match way_out(ns, t, info) {
         Ok(route) => route,
         Err(error) => {
-            ns.snmp.inc(Counter::Ip6OutNoRoutes);
             ns.finish(t, Err(Stop::Drop(pkt, DropReason::NoRouteOut)));
             return Err(error);
         }
@@ -95,7 +94,6 @@ fn route_and_output(
     let mtu = info.mtu.unwrap_or(route.mtu);
     if output::wire_len(&pkt) > mtu as usize {
         if info.df {
-            ns.snmp.inc(Counter::Ip6FragFails);
             *result = Err(SockError::MessageSize);
             return Err(Stop::Drop(pkt, DropReason::TooBig));
         }
