@@ -40,8 +40,14 @@ pub(crate) enum Reentry {
     Bridged,
     /// At IP: a copy of a group or broadcast packet sent here.
     Looped,
-    /// Nowhere: it could not leave, and its sender is told why before it is dropped.
-    Refused(Error, DropReason),
+}
+
+/// A packet that could not leave, and of which its sender is to be told.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) pkt: Box<Pkt>,
+    pub(crate) error: Error,
+    pub(crate) reason: DropReason,
 }
 
 /// One network namespace: devices, addresses, routes, neighbours, sockets, counters.
@@ -73,6 +79,8 @@ pub struct Netns {
     /// Everything that is to happen later.
     pub(crate) timers: TimerWheel<TimerKey>,
     pub(crate) backlog: VecDeque<(Reentry, Box<Pkt>)>,
+    /// Apart from the backlog: its errors are told even when that is full.
+    pub(crate) refused: VecDeque<Refused>,
     pub(crate) route_generation: u64,
     /// Chance for the network layer: delays, identifiers, nonces.
     pub(crate) rng: Rng,
@@ -99,6 +107,7 @@ impl Netns {
             icmp: Icmp::new(rng.u64()),
             timers: TimerWheel::new(),
             backlog: VecDeque::new(),
+            refused: VecDeque::new(),
             route_generation: 1,
             rng,
         }
@@ -133,6 +142,10 @@ impl Netns {
 
 // ---- Where packets end ---------------------------------------------------------------------------------------------
 impl Netns {
+    /// Packets whose senders are still to be told that they could not leave: what waits for a few neighbours that all fail at
+    /// one moment.
+    const REFUSED_MAX: usize = 4096;
+
     /// The end of a packet's walk: the one place that counts, traces and frees. A packet that is still in hand was
     /// delivered.
     pub(crate) fn finish(&mut self, t: &mut Turn, step: Step) {
@@ -175,11 +188,21 @@ impl Netns {
         Err(Stop::Taken)
     }
 
+    /// Puts off telling a packet's sender that it could not leave: the error's own way out leads through the stages that
+    /// refuse it. Beyond the bound it ends untold.
+    pub(crate) fn refuse_later(&mut self, pkt: Box<Pkt>, error: Error, reason: DropReason) -> Step {
+        if self.refused.len() >= Self::REFUSED_MAX {
+            return Err(Stop::Drop(pkt, reason));
+        }
+        self.refused.push_back(Refused { pkt, error, reason });
+        Err(Stop::Taken)
+    }
+
     /// Packets that wait here: in rings, the backlog, for a neighbour, for other fragments. With it,
     /// `created = delivered + sent + dropped + queued` over all namespaces of a [`Turn`].
     pub fn queued(&self) -> u64 {
         let rings: usize = self.dev.iter().map(|d| d.ring.len()).sum();
-        (rings + self.backlog.len()) as u64
+        (rings + self.backlog.len() + self.refused.len()) as u64
             + self.neigh.queued()
             + self.ip.reassembly.queued()
             + self.ip6.reassembly.queued()
@@ -188,6 +211,7 @@ impl Netns {
     /// Drops all that waits (the host is shut down), each packet for its reason.
     pub fn shut_down(&mut self, t: &mut Turn) {
         let mut waiting: Vec<Box<Pkt>> = self.backlog.drain(..).map(|(_, pkt)| pkt).collect();
+        waiting.extend(self.refused.drain(..).map(|refused| refused.pkt));
         for device in self.dev.iter_mut() {
             waiting.extend(device.ring.drain(..));
         }

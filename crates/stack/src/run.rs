@@ -23,6 +23,10 @@ impl Netns {
                 budget -= 1;
                 let step = receive::reenter(self, t, how, pkt);
                 self.finish(t, step);
+            } else if let Some(refused) = self.refused.pop_front() {
+                budget -= 1;
+                let step = receive::refuse(self, t, refused);
+                self.finish(t, step);
             } else if let Some(dev) = self.dev.poll.pop_front() {
                 budget -= receive::poll(self, t, dev, budget).min(budget);
             } else {
@@ -34,7 +38,7 @@ impl Netns {
 
     /// Whether [`Netns::run`] has something to do: after any call, for packets to this host itself wait in the backlog.
     pub fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.dev.poll.is_empty()
+        !self.backlog.is_empty() || !self.refused.is_empty() || !self.dev.poll.is_empty()
     }
 
     /// When [`Netns::on_timeout`] must next be called.

@@ -39,6 +39,59 @@ fn raw(net: &mut Net, n: usize, ip: &Ipv4Repr, payload: &[u8]) -> (SockId, Resul
 }
 
 #[test]
+fn a_full_backlog_keeps_no_error_from_its_sender() {
+    let mut net = switched(true);
+    net.sysctl(0, "core.netdev_max_backlog", "1");
+    for (dst, told) in [("10.0.0.99", (3, 1)), ("fd00::99", (1, 3))] {
+        let s = net.ping_socket(0, dst);
+        for _ in 0..3 {
+            net.echo(0, s, dst, 10).unwrap();
+        }
+        net.seconds(5);
+        for n in 0..3 {
+            let error = net.recv(0, s, true).unwrap_or_else(|e| panic!("error {n} about {dst}: {e}"));
+            let error = error.control.error.unwrap();
+            assert_eq!((error.icmp_type, error.icmp_code), told, "host (address) unreachable");
+        }
+    }
+    assert_eq!(net.dropped(DropReason::NeighFailed), 6);
+    assert_eq!(net.dropped(DropReason::BacklogFull), 0);
+    net.assert_ledger();
+}
+
+#[test]
+fn a_program_hears_that_its_own_header_forbids_fragments() {
+    let mut net = switched(true);
+    let route: ipnet::IpNet = "10.0.0.2/32".parse().unwrap();
+    let dev = net.dev(0, "eth0");
+    net.call(0, |ns, t| {
+        let ipnet::IpNet::V4(net4) = route else { unreachable!() };
+        let hop = netspace_fib::NextHop::on(dev);
+        let narrow = netspace_fib::Route { mtu: Some(1000), ..netspace_fib::Route::new(net4, hop) };
+        ns.add_route4(t, narrow, netspace_fib::Add::New).unwrap();
+    });
+    // UDP to a port of the other host, by a program that takes errors about its datagrams.
+    let udp = net.call(0, |ns, t| ns.socket(t, Family::Inet, SockType::Dgram, 0)).unwrap();
+    net.call(0, |ns, t| ns.bind(t, udp, "10.0.0.1:4000".parse().unwrap())).unwrap();
+    net.call(0, |ns, t| ns.set_option(t, udp, SockOpt::IpRecvErr(true))).unwrap();
+    let ip = Ipv4Repr {
+        dont_fragment: true,
+        ..Ipv4Repr::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), protocol::UDP, 1200)
+    };
+    let mut datagram = vec![0; 1200];
+    datagram[..8].copy_from_slice(&[0x0f, 0xa0, 0, 9, 0x04, 0xb0, 0, 0]);
+    let (_, sent) = raw(&mut net, 0, &ip, &datagram);
+    assert_eq!(sent, Ok(1220), "the call itself does not fail");
+    net.seconds(1);
+    let error = net.recv(0, udp, true).expect("fragmentation needed").control.error.unwrap();
+    assert_eq!((error.error, error.icmp_type, error.icmp_code), (SockError::MessageSize, 3, 4));
+    assert_eq!(error.info, 1000);
+    assert_eq!(net.dropped(DropReason::FragmentFailed), 1);
+    assert_eq!(net.hosts[0].snmp.get(Counter::IpFragFails), 1);
+    net.assert_ledger();
+}
+
+#[test]
 fn what_is_too_big_is_counted_once() {
     let mut net = routed_with(1500, 1300);
     for (dst, fails) in [("10.0.2.2", Counter::IpFragFails), ("fd00:2::2", Counter::Ip6FragFails)] {

@@ -6,7 +6,7 @@ use netspace_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Eth
 use super::Device;
 use super::gro::Gro;
 use super::tap::tap;
-use crate::netns::Reentry;
+use crate::netns::{Reentry, Refused};
 use crate::{Netns, Step, Stop, Turn, icmp, packet};
 
 /// A frame comes off the link into the receive ring.
@@ -182,9 +182,11 @@ pub(crate) fn reenter(ns: &mut Netns, t: &mut Turn, how: Reentry, mut pkt: Box<P
         }
         Reentry::Bridged => ingress(ns, t, pkt),
         Reentry::Looped => by_ethertype(ns, t, pkt),
-        Reentry::Refused(error, reason) => {
-            icmp::send_error(ns, t, &pkt, error);
-            Err(Stop::Drop(pkt, reason))
-        }
     }
+}
+
+/// A packet that could not leave: its sender is told why before it is dropped.
+pub(crate) fn refuse(ns: &mut Netns, t: &mut Turn, refused: Refused) -> Step {
+    icmp::send_error(ns, t, &refused.pkt, refused.error);
+    Err(Stop::Drop(refused.pkt, refused.reason))
 }

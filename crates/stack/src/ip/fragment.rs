@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 
 use crate::icmp::Error;
 use crate::neigh::{To, resolve};
-use crate::netns::Reentry;
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, Turn};
 
@@ -18,7 +17,7 @@ pub(crate) fn fragment(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, mtu: u32
     };
     let room = (mtu as usize).saturating_sub(header_len) & !7;
     if ip.dont_fragment || room == 0 {
-        return ns.reenter_later(pkt, Reentry::Refused(Error::TooBig { mtu }, DropReason::FragmentFailed));
+        return ns.refuse_later(pkt, Error::TooBig { mtu }, DropReason::FragmentFailed);
     }
     fill_checksum(&mut pkt);
     let payload = pkt.payload_from(header_len);

@@ -9,7 +9,6 @@ use netspace_wire::MacAddr;
 use super::state::{NeighId, NeighState, Neighbour, News, To};
 use super::{arp, ndp, station};
 use crate::icmp::Error;
-use crate::netns::Reentry;
 use crate::sysctl::NeighConf;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
 
@@ -233,7 +232,7 @@ fn fail(ns: &mut Netns, t: &mut Turn, id: NeighId) {
     set_state(ns, t, id, NeighState::Failed);
     let addr = ns.neigh.entries[id].addr;
     for pkt in take_queue(ns, id) {
-        let step = ns.reenter_later(pkt, Reentry::Refused(Error::HostUnreachable, DropReason::NeighFailed));
+        let step = ns.refuse_later(pkt, Error::HostUnreachable, DropReason::NeighFailed);
         ns.finish(t, step);
     }
     // A default router does not answer any more: kept routes must be chosen anew, so that another is tried.
