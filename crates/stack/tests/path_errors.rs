@@ -108,3 +108,20 @@ fn what_is_too_big_is_counted_once() {
         assert!(net.hosts[0].snmp.get(fails) <= 1, "{dst}");
     }
 }
+
+#[test]
+fn a_router_does_not_wrap_the_offset_of_fragments_it_cuts() {
+    let mut net = routed_with(1500, 576);
+    let to = (1, net.dev(1, "eth0"));
+    // Its end lies beyond the longest packet: what would be cut from there on has no place in the offset field.
+    let ip = Ipv4Repr {
+        fragment_offset: 65_528,
+        ..Ipv4Repr::new([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), protocol::UDP, 1400)
+    };
+    let frame = frame4(&net, to, &ip, &[0; 1400]);
+    net.inject(to, &frame);
+    net.seconds(2);
+    assert_eq!(net.dropped(DropReason::FragmentFailed), 1);
+    assert_eq!(net.hosts[1].snmp.get(Counter::IpFragCreates), 0);
+    net.assert_ledger();
+}

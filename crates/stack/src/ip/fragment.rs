@@ -19,9 +19,13 @@ pub(crate) fn fragment(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, mtu: u32
     if ip.dont_fragment || room == 0 {
         return ns.refuse_later(pkt, Error::TooBig { mtu }, DropReason::FragmentFailed);
     }
+    // A fragment that ends beyond the longest packet: what is cut from there on has no place in the offset field.
+    let len = pkt.len() - header_len;
+    if usize::from(ip.fragment_offset) + len > 0xffff {
+        return Err(Stop::Drop(pkt, DropReason::FragmentFailed));
+    }
     fill_checksum(&mut pkt);
     let payload = pkt.payload_from(header_len);
-    let len = pkt.len() - header_len;
     let later_options = ip.options.for_later_fragments();
     for at in (0..len).step_by(room) {
         let piece = room.min(len - at);
