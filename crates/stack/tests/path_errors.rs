@@ -125,3 +125,20 @@ fn a_router_does_not_wrap_the_offset_of_fragments_it_cuts() {
     assert_eq!(net.hosts[1].snmp.get(Counter::IpFragCreates), 0);
     net.assert_ledger();
 }
+
+#[test]
+fn icmpv6_tells_about_later_fragments_too() {
+    let mut net = routed();
+    net.ping(0, "fd00:2::2", 8).unwrap();
+    let to = (1, net.dev(1, "eth0"));
+    let ip = Ipv6Repr {
+        hop_limit: 1,
+        ..Ipv6Repr::new("fd00:1::2".parse().unwrap(), "fd00:2::2".parse().unwrap(), protocol::FRAGMENT, 24)
+    };
+    let mut payload = vec![protocol::UDP, 0, 0, 8, 0, 0, 0, 7];
+    payload.extend([0; 16]);
+    let frame = frame6(&net, to, &ip, &payload);
+    net.inject(to, &frame);
+    net.seconds(1);
+    assert_eq!(net.hosts[1].snmp.get(Counter::Icmp6OutTimeExcds), 1, "RFC 4443 §2.4 (e) has no such exception");
+}

@@ -1,7 +1,7 @@
 //! What ICMP for IPv4 and IPv6 share: which errors there are, and how many may be sent.
 //!
-//! Errors are never sent about errors, groups, broadcasts, or fragments other than the first (RFC 1122 §3.2.2, RFC 4443
-//! §2.4 (e)). Two token buckets bound them: one over all destinations, one for each (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)).
+//! Errors are never sent about errors, groups and broadcasts (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)), in IPv4 about fragments
+//! other than the first as well. Two token buckets bound them: one over all destinations, one for each (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)).
 
 mod limit;
 mod send;

@@ -50,7 +50,7 @@ fn send_about(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv6Repr, repr: &Icm
     {
         return;
     }
-    if is_about_error_or_later_fragment(pkt) {
+    if is_about_error(pkt) {
         return;
     }
     let loopback = is_local(ns, ip.src);
@@ -79,8 +79,9 @@ fn send_about(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv6Repr, repr: &Icm
     let _ = super::send::send(ns, t, out, &info);
 }
 
-/// No errors about errors, redirects, or fragments other than the first (RFC 4443 §2.4 (e.1), (e.2)).
-fn is_about_error_or_later_fragment(pkt: &Pkt) -> bool {
+/// No errors about errors and redirects (RFC 4443 §2.4 (e.1), (e.2)). What a later fragment belongs to cannot be seen; unlike
+/// IPv4, IPv6 has its sender told.
+fn is_about_error(pkt: &Pkt) -> bool {
     let mut head = pkt.network_header().to_vec();
     for frag in pkt.frags() {
         let room = 128usize.saturating_sub(head.len());
@@ -91,7 +92,7 @@ fn is_about_error_or_later_fragment(pkt: &Pkt) -> bool {
     while is_extension(next) {
         let Some(bytes) = head.get(at..).filter(|b| b.len() >= 8) else { return false };
         if next == protocol::FRAGMENT && FragmentRepr::parse(bytes).is_ok_and(|(f, _)| f.offset > 0) {
-            return true;
+            return false;
         }
         at += header_len(next, bytes).unwrap_or(8);
         next = bytes[0];
