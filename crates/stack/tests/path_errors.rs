@@ -142,3 +142,25 @@ fn icmpv6_tells_about_later_fragments_too() {
     net.seconds(1);
     assert_eq!(net.hosts[1].snmp.get(Counter::Icmp6OutTimeExcds), 1, "RFC 4443 §2.4 (e) has no such exception");
 }
+
+#[test]
+fn a_first_fragment_without_all_headers_is_refused() {
+    let mut net = switched(true);
+    net.ping(0, "fd00::2", 8).unwrap();
+    let to = (1, net.dev(1, "eth0"));
+    let ip = Ipv6Repr::new("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), protocol::FRAGMENT, 16);
+    // A destination header of 16 bytes, of which only 8 are in the first fragment.
+    let payload = [protocol::DESTINATION, 0, 0, 1, 0, 0, 0, 7, protocol::UDP, 1, 1, 4, 0, 0, 0, 0];
+    let frame = frame6(&net, to, &ip, &payload);
+    net.inject(to, &frame);
+    net.seconds(1);
+    assert_eq!(net.hosts[1].queued(), 0, "it does not wait for others");
+    assert_eq!(net.hosts[1].snmp.get(Counter::Icmp6OutParmProblems), 1);
+    assert!(net.logged(&["parameter problem"]) > 0, "{:#?}", net.log);
+    let payload = [protocol::UDP, 0, 0, 1, 0, 0, 0, 8];
+    let ip = Ipv6Repr { payload_len: 16, ..ip };
+    let frame = frame6(&net, to, &ip, &[payload.as_slice(), &[0; 8]].concat());
+    net.inject(to, &frame);
+    assert_eq!(net.hosts[1].queued(), 1, "eight bytes hold a UDP header");
+    net.assert_ledger();
+}

@@ -82,7 +82,7 @@ pub enum Icmpv6Repr {
     },
     /// Parameter problem.
     ParameterProblem {
-        /// 0: bad field; 1: unknown next header; 2: unknown option.
+        /// 0: bad field; 1: unknown next header; 2: unknown option; 3: a first fragment without all headers (RFC 7112).
         code: u8,
         /// The bad byte.
         pointer: u32,

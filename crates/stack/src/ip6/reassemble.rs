@@ -33,7 +33,10 @@ pub(crate) fn reassemble(
         icmp::send_error(ns, t, &pkt, Error::ParameterProblem { code: 0, pointer });
         return Err(Stop::Drop(pkt, DropReason::ReassemblyOverlap));
     }
-    // RFC 7112: the first fragment holds all headers.
+    if fragment.offset == 0 && !is_whole(&mut pkt, chain) {
+        icmp::send_error(ns, t, &pkt, Error::ParameterProblem { code: 3, pointer: 0 });
+        return Err(Stop::Drop(pkt, DropReason::Ip6Extension));
+    }
     let key = FragKey6 { src: ip.src, dst: ip.dst, id: fragment.id, dev: pkt.dev };
     if !pkt.pull_linear(chain.offset) {
         return Err(Stop::Drop(pkt, DropReason::IpTruncated));
@@ -68,6 +71,15 @@ pub(crate) fn reassemble(
             }
         }
     }
+}
+
+/// Whether the first fragment holds all headers (RFC 8200 §4.5, RFC 7112).
+fn is_whole(first: &mut Pkt, chain: &Chain) -> bool {
+    if chain.first_fragment_is_whole(first.data()) {
+        return true;
+    }
+    first.linearize();
+    chain.first_fragment_is_whole(first.data())
 }
 
 /// The whole packet: the first fragment's headers without the fragment header, then all payload.

@@ -158,6 +158,26 @@ impl Chain {
         Err(ChainError::Drop)
     }
 
+    /// Whether a first fragment holds all headers, the start of the upper layer's included (RFC 7112 §5).
+    pub fn first_fragment_is_whole(&self, packet: &[u8]) -> bool {
+        let (mut next, mut at) = (self.protocol, self.offset);
+        for _ in 0..=CHAIN_MAX {
+            let bytes = packet.get(at..).unwrap_or_default();
+            if !is_extension(next) {
+                let least = match next {
+                    protocol::TCP => 20,
+                    protocol::UDP | protocol::UDPLITE | protocol::ICMPV6 => 8,
+                    protocol::NO_NEXT => 0,
+                    _ => 1,
+                };
+                return bytes.len() >= least;
+            }
+            let (Some(&after), Some(len)) = (bytes.first(), header_len(next, bytes)) else { return false };
+            (next, at) = (after, at + len);
+        }
+        false
+    }
+
     /// Reads the extension header at `offset` and goes behind it.
     fn step(&mut self, packet: &[u8], kind: u8) -> Result<(), ChainError> {
         let at = self.offset;
