@@ -140,7 +140,11 @@ fn icmpv6_tells_about_later_fragments_too() {
     let frame = frame6(&net, to, &ip, &payload);
     net.inject(to, &frame);
     net.seconds(1);
-    assert_eq!(net.hosts[1].snmp.get(Counter::Icmp6OutTimeExcds), 1, "RFC 4443 §2.4 (e) has no such exception");
+    assert_eq!(
+        net.hosts[1].snmp.get(Counter::Icmp6OutTimeExcds),
+        1,
+        "RFC 4443 §2.4 (e) has no such exception"
+    );
 }
 
 #[test]
@@ -163,4 +167,32 @@ fn a_first_fragment_without_all_headers_is_refused() {
     net.inject(to, &frame);
     assert_eq!(net.hosts[1].queued(), 1, "eight bytes hold a UDP header");
     net.assert_ledger();
+}
+
+#[test]
+fn errors_that_come_to_everybody_are_not_believed() {
+    let mut net = switched(true);
+    let s = net.ping_socket(0, "10.0.0.2");
+    net.echo(0, s, "10.0.0.2", 8).unwrap();
+    net.seconds(1);
+    net.recv(0, s, false).unwrap();
+    let id = net.hosts[0].local_addr(s).unwrap().port().to_be_bytes();
+    let mut error = vec![3, 1, 0, 0, 0, 0, 0, 0];
+    let quoted = Ipv4Repr::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), protocol::ICMP, 8);
+    let mut header = [0; 20];
+    quoted.emit(&mut header);
+    error.extend(header);
+    error.extend([8, 0, 0, 0, id[0], id[1], 0, 1]);
+    netspace_wire::icmpv4::fill_checksum(&mut error);
+    let to = (0, net.dev(0, "eth0"));
+    for (dst, believed) in [([10, 0, 0, 255], false), ([224, 0, 0, 1], false), ([10, 0, 0, 1], true)] {
+        let ip = Ipv4Repr::new([10, 0, 0, 2].into(), dst.into(), protocol::ICMP, error.len());
+        let mut frame = frame4(&net, to, &ip, &error);
+        if dst[0] == 224 {
+            frame[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 1]);
+        }
+        net.inject(to, &frame);
+        assert_eq!(net.recv(0, s, true).is_ok(), believed, "to {dst:?}");
+    }
+    assert_eq!(net.dropped(DropReason::IcmpIgnored), 2);
 }

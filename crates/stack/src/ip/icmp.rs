@@ -44,13 +44,10 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
     let parsed = if pkt.pull_linear(linear) { Icmpv4Repr::parse(pkt.data()).ok() } else { None };
     let Some((repr, header_len)) = parsed else { return Err(Stop::Drop(pkt, DropReason::IcmpMalformed)) };
     count_in(ns, repr.type_code().0);
-    let ignores_groups = ns.sysctl.net4.icmp_echo_ignore_broadcasts != 0 && arrival.cast != Cast::Unicast;
+    if ignores(ns, &repr, arrival.cast) {
+        return Err(Stop::Drop(pkt, DropReason::IcmpIgnored));
+    }
     match repr {
-        Icmpv4Repr::EchoRequest { .. } | Icmpv4Repr::Timestamp { reply: false, .. }
-            if ignores_groups || ns.sysctl.net4.icmp_echo_ignore_all != 0 =>
-        {
-            Err(Stop::Drop(pkt, DropReason::IcmpIgnored))
-        }
         Icmpv4Repr::EchoRequest { ident, seq } => {
             echo(ns, t, &pkt, arrival, &Icmpv4Repr::EchoReply { ident, seq }, header_len);
             Ok(pkt)
@@ -70,6 +67,19 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
         | Icmpv4Repr::TimeExceeded { .. }
         | Icmpv4Repr::ParameterProblem { .. } => error(ns, t, pkt, arrival, &repr, header_len),
         _ => Ok(pkt),
+    }
+}
+
+/// Whether a message is passed over: requests where they are not to be answered, all else that was sent to everybody, for
+/// nothing but a request is meant for all (RFC 1122 §3.2.2.6, §3.2.2.8).
+fn ignores(ns: &Netns, repr: &Icmpv4Repr, cast: Cast) -> bool {
+    let (conf, to_all) = (&ns.sysctl.net4, cast != Cast::Unicast);
+    match repr {
+        Icmpv4Repr::EchoRequest { .. } => {
+            conf.icmp_echo_ignore_all != 0 || (to_all && conf.icmp_echo_ignore_broadcasts != 0)
+        }
+        Icmpv4Repr::Timestamp { reply: false, .. } => to_all && conf.icmp_echo_ignore_broadcasts != 0,
+        _ => to_all,
     }
 }
 
