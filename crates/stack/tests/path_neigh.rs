@@ -265,3 +265,27 @@ fn link_local_addresses_work_and_do_not_leave_the_link() {
     let route = net.hosts[0].route_out(net.t.now, &query).unwrap();
     assert!(matches!(route.src, IpAddr::V6(src) if src.is_unicast_link_local()));
 }
+
+#[test]
+fn a_link_that_comes_and_goes_does_not_multiply_solicitations() {
+    let mut net = Net::new();
+    let (host, other) = (net.host("host"), net.host("other"));
+    let link = net.link(host, other);
+    net.seconds(5);
+    for _ in 0..5 {
+        net.plug(link, false);
+        net.plug(link, true);
+        let dev = net.dev(host, "eth0");
+        net.call(host, |ns, t| ns.set_up(t, dev, false)).unwrap();
+        net.call(host, |ns, t| ns.set_up(t, dev, true)).unwrap();
+        net.advance(std::time::Duration::from_millis(100));
+    }
+    let end = (host, net.dev(host, "eth0"));
+    let asked = |net: &Net| {
+        net.log.iter().filter(|(_, from, line)| *from == end && line.contains("router solicitation")).count()
+    };
+    let before = asked(&net);
+    net.seconds(30);
+    // After one or two seconds of duplicate address detection: at once, after 4 s, 8 s, 16 s.
+    assert!((3..=4).contains(&(asked(&net) - before)), "{} were sent", asked(&net) - before);
+}

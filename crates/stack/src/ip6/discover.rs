@@ -36,6 +36,7 @@ pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
         device.nd.heard = false;
         device.nd.solicitations = 0;
         device.nd.soliciting = None;
+        device.nd.next_solicit = None;
     }
     if link_local(ns, dev).is_some() {
         link_local_ready(ns, t, dev);
@@ -60,6 +61,10 @@ pub(crate) fn link_local_ready(ns: &mut Netns, t: &mut Turn, dev: DevId) {
 pub(crate) fn on_solicit_timer(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     let wants = accepts(ns, dev);
     let Some(device) = ns.dev.get_mut(dev) else { return };
+    // A timer from before the link went and came again.
+    if device.nd.next_solicit.is_some_and(|at| at > t.now) {
+        return;
+    }
     let most = device.conf.v6.router_solicitations;
     let done = device.nd.heard || (most >= 0 && device.nd.solicitations >= most as u32);
     let Some(interval) = device.nd.soliciting.filter(|_| wants && !done && device.is_up()) else {
@@ -73,7 +78,11 @@ pub(crate) fn on_solicit_timer(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     // Each interval is varied by a tenth (RFC 7559 §2).
     let nanos = interval.as_nanos() as u64;
     let varied = nanos - nanos / 10 + ns.rng.below(nanos / 5 + 1);
-    ns.timers.set(t.now + Duration::from_nanos(varied), TimerKey::RouterSolicit(dev));
+    let next = t.now + Duration::from_nanos(varied);
+    if let Some(device) = ns.dev.get_mut(dev) {
+        device.nd.next_solicit = Some(next);
+    }
+    ns.timers.set(next, TimerKey::RouterSolicit(dev));
     let Some(src) = link_local(ns, dev).filter(|_| running) else { return };
     let options = NdpOptions { source_lladdr: ndp::own_mac(ns, dev), ..NdpOptions::default() };
     let repr = NdpRepr { message: NdpMessage::RouterSolicitation, options };

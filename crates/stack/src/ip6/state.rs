@@ -158,7 +158,9 @@ pub struct NdState {
     pub other: bool,
     pub(crate) dad_due: Vec<(Ipv6Addr, Instant)>,
     pub(super) solicitations: u32,
+    /// The time from the next router solicitation to the one after it.
     pub(super) soliciting: Option<Duration>,
+    pub(super) next_solicit: Option<Instant>,
     pub(super) heard: bool,
     pub(super) adverts: u32,
     pub(super) last_advert: Option<Instant>,
