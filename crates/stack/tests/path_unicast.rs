@@ -179,3 +179,16 @@ fn fragments_are_joined_at_the_destination() {
     assert_eq!(net.hosts[2].snmp.get(Counter::Ip6ReasmOks), 1);
     net.assert_ledger();
 }
+
+#[test]
+fn an_address_stays_while_it_has_another_prefix() {
+    let mut net = switched(true);
+    let dev = net.dev(0, "eth0");
+    net.addr(0, "eth0", "10.0.0.1/16");
+    net.call(0, |ns, t| ns.del_address(t, dev, "10.0.0.1/16".parse().unwrap())).unwrap();
+    assert!(net.hosts[0].is_local([10, 0, 0, 1].into()));
+    assert_eq!(net.ping(1, "10.0.0.1", 8), Ok((8, 64)));
+    assert!(net.hosts[0].fib4.routes().all(|r| r.prefix.prefix_len() != 16));
+    net.call(0, |ns, t| ns.del_address(t, dev, "10.0.0.1/24".parse().unwrap())).unwrap();
+    assert!(!net.hosts[0].is_local([10, 0, 0, 1].into()));
+}

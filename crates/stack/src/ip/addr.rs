@@ -52,7 +52,10 @@ fn install(ns: &mut Netns, dev: DevId, addr: &Addr4) {
 /// Takes an address' routes out.
 fn uninstall(ns: &mut Netns, dev: DevId, addr: &Addr4) {
     let loopback = ns.dev.get(dev).is_some_and(crate::dev::Device::is_loopback);
-    for route in addr.routes(dev, loopback) {
+    let others = ns.dev.get(dev).map(|d| d.addrs4.clone()).unwrap_or_default();
+    let kept: Vec<_> = others.iter().flat_map(|other| other.routes(dev, loopback)).collect();
+    // The same address with another prefix has routes in common with this one.
+    for route in addr.routes(dev, loopback).into_iter().filter(|route| !kept.contains(route)) {
         let _ = ns.fib4.remove(route.table, route.prefix, |r| *r == route);
     }
 }
