@@ -43,8 +43,6 @@ impl Netns {
     fn add_loopback(&mut self, t: &mut Turn) {
         let Ok(lo) = self.add_device("lo", DevKind::Loopback, [0; 6], 65_536) else { return };
         let _ = self.add_address(t, lo, IpNet::V4(Ipv4Net::new_assert([127, 0, 0, 1].into(), 8)), true);
-        let _ =
-            self.add_address(t, lo, IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::LOCALHOST, 128)), true);
         let _ = self.set_up(t, lo, true);
     }
 

@@ -192,3 +192,13 @@ fn an_address_stays_while_it_has_another_prefix() {
     net.call(0, |ns, t| ns.del_address(t, dev, "10.0.0.1/24".parse().unwrap())).unwrap();
     assert!(!net.hosts[0].is_local([10, 0, 0, 1].into()));
 }
+
+#[test]
+fn loopback_gets_its_address_back_with_ipv6() {
+    let mut net = switched(true);
+    assert_eq!(net.ping(0, "::1", 8), Ok((8, 64)));
+    net.sysctl(0, "ipv6.conf.lo.disable_ipv6", "1");
+    assert!(net.ping(0, "::1", 8).is_err());
+    net.sysctl(0, "ipv6.conf.lo.disable_ipv6", "0");
+    assert_eq!(net.ping(0, "::1", 8), Ok((8, 64)));
+}

@@ -107,16 +107,21 @@ pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     for addr in addrs {
         install(ns, t, dev, addr);
     }
-    add_link_local(ns, t, dev);
+    add_own(ns, t, dev);
     super::discover::device_up(ns, t, dev);
     ns.routes_changed();
 }
 
-/// Every link has a link-local address (RFC 4291 §2.8), made from the device's MAC or a secret (`addr_gen_mode`).
-fn add_link_local(ns: &mut Netns, t: &mut Turn, dev: DevId) {
+/// The address that every device has by itself (RFC 4291 §2.8): `::1` on loopback, elsewhere a link-local one, made from the
+/// device's MAC or a secret (`addr_gen_mode`).
+fn add_own(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     let Some(device) = ns.dev.get(dev) else { return };
+    if device.is_loopback() {
+        let _ = add(ns, t, dev, Addr6::new(Ipv6Addr::LOCALHOST.into()), true);
+        return;
+    }
     let has = device.addrs6.iter().any(|a| a.addr.is_unicast_link_local());
-    if device.is_loopback() || has || device.conf.v6.addr_gen_mode == 1 {
+    if has || device.conf.v6.addr_gen_mode == 1 {
         return;
     }
     let addr = match device.conf.v6.addr_gen_mode {
