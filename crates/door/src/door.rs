@@ -17,6 +17,7 @@ use netspace_uapi::Errno;
 use slab::Slab;
 use std::collections::HashMap;
 
+use crate::haste::Haste;
 use crate::init::{Block, Init, News, Stage};
 use crate::report::Report;
 use crate::shadow::Shadow;
@@ -153,6 +154,7 @@ pub(crate) enum Watch {
     Sock(Key),
     Process(u32),
     Settings,
+    Attached,
 }
 
 impl Watch {
@@ -164,6 +166,7 @@ impl Watch {
             Self::Sock(i) => (3, i as u64),
             Self::Process(pid) => (4, u64::from(pid)),
             Self::Settings => (5, 0),
+            Self::Attached => (6, 0),
         };
         kind << 56 | index
     }
@@ -176,7 +179,8 @@ impl Watch {
             2 => Self::Tree(index as usize),
             3 => Self::Sock(index as usize),
             4 => Self::Process(index as u32),
-            _ => Self::Settings,
+            5 => Self::Settings,
+            _ => Self::Attached,
         }
     }
 }
@@ -203,6 +207,7 @@ pub struct Door {
     pub(crate) shadow: Shadow,
     /// A program may stand in a directory of the network's files.
     pub(crate) relative_matters: bool,
+    haste: Haste,
     busy: Vec<Key>,
     programs: BTreeMap<ProgramId, usize>,
     exits: Vec<(ProgramId, ExitStatus)>,
@@ -242,6 +247,7 @@ impl Door {
             settings: Settings::default(),
             shadow,
             relative_matters: false,
+            haste: Haste::default(),
             busy: Vec::new(),
             programs: BTreeMap::new(),
             exits: Vec::new(),
@@ -317,6 +323,24 @@ impl Door {
         !self.busy.is_empty()
     }
 
+    /// Lets [`Door::wait`] wait for `fd` as well, which must live as long as the door: for everything else that the lab's
+    /// loop waits for.
+    pub fn attach(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.epoll.add(fd, epoll::IN, Watch::Attached.token())
+    }
+
+    /// Waits up to `timeout` (none: for ever) for something for [`Door::poll`] to do. True if the attached descriptor is
+    /// ready.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        if self.ready.is_empty() {
+            match self.haste.wait(&self.epoll, &mut self.ready, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(self.ready.iter().any(|event| Watch::from_token(event.token) == Watch::Attached))
+    }
+
     /// Handles what is ready, as far as it does not keep the lab waiting.
     pub fn poll(&mut self, world: &mut dyn World) {
         const ROUNDS: usize = 8;
@@ -325,7 +349,9 @@ impl Door {
         }
         let mut ready = std::mem::take(&mut self.ready);
         for _ in 0..ROUNDS {
-            if self.epoll.wait(&mut ready, 0).is_err() || ready.is_empty() {
+            if ready.is_empty()
+                && (self.epoll.wait(&mut ready, Some(Duration::ZERO)).is_err() || ready.is_empty())
+            {
                 break;
             }
             // What was written or closed before a call was made comes first.
@@ -335,6 +361,11 @@ impl Door {
             }
             for event in ready.iter().filter(|event| is_call(event)) {
                 self.on_event(world, *event);
+            }
+            let was_all = ready.len() < epoll::BATCH;
+            ready.clear();
+            if was_all {
+                break;
             }
         }
         self.ready = ready;
@@ -428,6 +459,8 @@ impl Door {
             Watch::Sock(key) => self.on_outer(world, key, event.bits),
             Watch::Process(pid) => self.on_process_gone(pid),
             Watch::Settings => self.take_settings(world),
+            // What waited has been told.
+            Watch::Attached => {}
         }
     }
 

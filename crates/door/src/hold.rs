@@ -7,7 +7,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::door::{Door, World};
+use crate::door::{Door, Watch, World};
 use crate::procfs::{self, Signals};
 use crate::sock::{Body, Key};
 use crate::standin::Fate;
@@ -126,9 +126,13 @@ impl Door {
         let Some(id) = sock.id else { return };
         match &mut sock.body {
             Body::Stream(stream) => match stream.pump(ns, t, id) {
-                Fate::Alive => {}
-                Fate::Busy => self.set_busy(key),
                 Fate::Closed => self.forget(key),
+                fate => {
+                    stream.watch_for_room(&self.epoll, Watch::Sock(key).token());
+                    if fate == Fate::Busy {
+                        self.set_busy(key);
+                    }
+                }
             },
             Body::Datagram(datagram) => {
                 if datagram.pump_up(ns, t, id) {

@@ -14,6 +14,7 @@
 mod call;
 mod door;
 mod filter;
+mod haste;
 mod hold;
 mod init;
 mod liveness;

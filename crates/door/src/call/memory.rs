@@ -2,10 +2,12 @@
 
 use std::os::fd::AsFd;
 
+use bytes::Bytes;
 use netspace_uapi::Errno;
 
 use super::{Call, err};
 use crate::door::Door;
+use crate::standin::Buffer;
 use crate::sys::memory::{self, Remote};
 use crate::sys::seccomp;
 
@@ -39,6 +41,17 @@ impl Door {
         }
         self.is_waiting(call)?;
         Ok(bytes)
+    }
+
+    /// `len` bytes at `addr`, to be kept for a while.
+    pub(crate) fn read_piece(&self, call: &Call, addr: u64, len: usize) -> Result<Bytes, Errno> {
+        let mut buffer = Buffer::new(len);
+        match memory::read(call.tid, &[Remote { addr, len }], &mut buffer.room()[..len]) {
+            Ok(n) if n == len => {}
+            _ => return err(libc::EFAULT),
+        }
+        self.is_waiting(call)?;
+        Ok(buffer.freeze(0..len))
     }
 
     /// A number of four bytes at `addr`.

@@ -156,7 +156,9 @@ impl Door {
             _ => None,
         };
         if let Some(outer) = outer {
-            let bits = epoll::IN | epoll::OUT | epoll::RDHUP | epoll::EDGE;
+            let is_stream = matches!(self.socks.get(key).map(|sock| &sock.body), Some(Body::Stream(_)));
+            let out = if is_stream { 0 } else { epoll::OUT };
+            let bits = epoll::IN | out | epoll::RDHUP | epoll::EDGE;
             // Watching it twice (EEXIST) changes nothing.
             let _ = self.epoll.add(outer.as_fd(), bits, crate::door::Watch::Sock(key).token());
         }

@@ -60,7 +60,7 @@ impl Door {
         if !plain || len == 0 || len > ns.send_space(id) || !stream.is_quiet() {
             return Ok(Answer::Proceed);
         }
-        let data = Bytes::from(self.read(call, call.args[1], len)?);
+        let data = self.read_piece(call, call.args[1], len)?;
         let (sock, _) = self.sock(key)?;
         let Body::Stream(stream) = &mut sock.body else { return Ok(Answer::Proceed) };
         let (ns, t) = world.host(host);

@@ -2,6 +2,7 @@
 //!
 //! *Inner* is the program's end (or the door's descriptor of it), *outer* the other end, which only the door has.
 
+mod buffer;
 mod datagram;
 mod listener;
 mod netlink;
@@ -10,6 +11,7 @@ mod push;
 mod stream;
 mod witness;
 
+pub(crate) use buffer::Buffer;
 pub(crate) use datagram::Datagram;
 pub(crate) use listener::Listener;
 pub(crate) use netlink::Netlink;

@@ -22,9 +22,10 @@ use netspace_stack::sock::{How, Message, OptName, Readiness, RecvFlags, SockErro
 use netspace_stack::{Netns, Turn};
 use netspace_uapi::Errno;
 
-use super::{CHUNK, Witness};
+use super::{Buffer, CHUNK, Witness};
+use crate::sys::epoll::{self, Epoll};
+use crate::sys::file;
 use crate::sys::socket::{self, Kind, Name};
-use crate::sys::{epoll, file};
 
 /// The send buffer of a connected stand-in, bytes (the kernel doubles it; `net.core.wmem_max` is its limit).
 ///
@@ -153,6 +154,8 @@ pub(crate) struct Stream {
     unmarked: bool,
     /// From the stack, not yet written for the program.
     down: VecDeque<Bytes>,
+    /// The kernel tells when there is room for `down`.
+    awaits_room: bool,
     /// From the stack, not yet written for the program: the urgent byte, behind `down`.
     urgent: Option<u8>,
     /// From the program, taken but not yet accepted by the stack.
@@ -193,6 +196,7 @@ impl Stream {
             marker: true,
             unmarked: false,
             down: VecDeque::new(),
+            awaits_room: false,
             urgent: None,
             up: None,
             ended: false,
@@ -229,6 +233,7 @@ impl Stream {
             marker: false,
             unmarked: false,
             down: VecDeque::new(),
+            awaits_room: false,
             urgent: None,
             up: None,
             ended: false,
@@ -296,6 +301,22 @@ impl Stream {
         }
         self.closed = true;
         false
+    }
+
+    /// Lets the kernel tell when the program has read something: only while there is something to write, for each telling
+    /// wakes us up.
+    pub(crate) fn watch_for_room(&mut self, epoll: &Epoll, token: u64) {
+        let is_due = !self.down.is_empty() || self.urgent.is_some();
+        if is_due == self.awaits_room {
+            return;
+        }
+        if let Some(outer) = &self.outer {
+            let out = if is_due { epoll::OUT } else { 0 };
+            let bits = epoll::IN | epoll::RDHUP | epoll::EDGE | out;
+            if epoll.modify(outer.as_fd(), bits, token).is_ok() {
+                self.awaits_room = is_due;
+            }
+        }
     }
 
     /// The program calls shutdown(2).
@@ -406,7 +427,7 @@ impl Stream {
                     Some(data) => data,
                     None => {
                         // With room in the stack it was the program that had no more: the kernel tells when it has.
-                        self.readable = ns.send_space(id) == 0;
+                        self.readable &= ns.send_space(id) == 0;
                         self.tell_end(ns, t, id);
                         return false;
                     }
@@ -439,22 +460,53 @@ impl Stream {
 
     /// What the program has written, up to `space` bytes, leaving the last byte in place as the marker.
     fn take_written(&mut self, space: usize) -> Option<Bytes> {
+        if !self.readable || space == 0 {
+            return None;
+        }
+        if !self.unmarked
+            && let Some(data) = self.take_little(space)
+        {
+            return data;
+        }
         let outer = self.outer.as_ref()?.as_fd();
-        let take = self.written().min(space).min(CHUNK);
+        let old = usize::from(self.marker);
+        let take = self.written().min(space).min(CHUNK - old);
         if take == 0 {
             return None;
         }
-        let old = usize::from(self.marker);
-        let mut buffer = Vec::with_capacity(old + take);
-        if self.unmarked {
-            socket::append(outer, &mut buffer, old + take, false).ok()?;
+        let mut buffer = Buffer::new(old + take);
+        let room = &mut buffer.room()[..old + take];
+        let got = if self.unmarked {
             self.marker = false;
+            socket::receive(outer, room, false).ok()?
         } else {
             // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
-            socket::append(outer, &mut buffer, old + take - 1, false).ok()?;
-            self.marker = socket::append(outer, &mut buffer, 1, true).is_ok_and(|n| n == 1);
+            let gone = socket::receive(outer, &mut room[..old + take - 1], false).ok()?;
+            self.marker = socket::receive(outer, &mut room[gone..=gone], true).is_ok_and(|n| n == 1);
+            gone + usize::from(self.marker)
+        };
+        (got > old).then(|| buffer.freeze(old..got))
+    }
+
+    /// The same if the program has written little: the first look shows all of it. `None`: it has written more.
+    fn take_little(&mut self, space: usize) -> Option<Option<Bytes>> {
+        const LITTLE: usize = 4096;
+        let outer = self.outer.as_ref()?.as_fd();
+        let old = usize::from(self.marker);
+        let mut buffer = [0; LITTLE];
+        let seen = socket::receive(outer, &mut buffer, true).unwrap_or(0);
+        if seen == LITTLE || seen > old + space {
+            return None;
         }
-        (buffer.len() > old).then(|| Bytes::from(buffer).slice(old..))
+        // What comes later the kernel tells of.
+        self.readable = false;
+        if seen <= old {
+            return Some(None);
+        }
+        // The old marker and all but one of the new bytes leave the queue; the last new byte is the new marker.
+        let gone = socket::receive(outer, &mut buffer[..seen - 1], false).ok()?;
+        self.marker = true;
+        Some(Some(Bytes::copy_from_slice(&buffer[old..=gone])))
     }
 
     fn tell_end(&mut self, ns: &mut Netns, t: &mut Turn, id: SockId) {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use crate::sys::epoll::{self, Epoll, Ready};
 
@@ -52,7 +53,7 @@ impl Witness {
 fn find(set: &Epoll, inode: u64, ready: &mut Vec<Ready>) -> Option<u32> {
     let mut first = None;
     for _ in 0..MAX_BATCHES {
-        set.wait(ready, 0).ok()?;
+        set.wait(ready, Some(Duration::ZERO)).ok()?;
         if let Some(event) = ready.iter().find(|event| event.token == inode) {
             return Some(event.bits);
         }

@@ -1,4 +1,4 @@
-//! Waiting: one epoll for the door, control sockets and whatever else the world's user has.
+//! Waiting: one epoll for control sockets and whatever else the world's user has.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +21,11 @@ impl Poller {
 
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Readable when something is ready.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 
     pub(super) fn add(&self, fd: BorrowedFd<'_>, token: u64, writable: bool) -> io::Result<()> {

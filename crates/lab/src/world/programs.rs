@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use netspace_base::{Instant, NsId};
 use netspace_door::{Door, Launch, LaunchError, ProgramId, Refused};
@@ -12,9 +13,6 @@ use netspace_uapi::{Errno, files};
 
 use super::World;
 use super::poller::Poller;
-
-/// The token of the door's descriptor.
-const DOOR: u64 = u64::MAX;
 
 /// The door, if there is one, and what the loop waits on.
 #[derive(Default)]
@@ -33,8 +31,19 @@ impl Programs {
         self.door.as_ref().is_some_and(Door::is_busy)
     }
 
-    pub(super) const fn poller(&self) -> Option<&Poller> {
-        self.poller.as_ref()
+    /// Waits for a program or a watched descriptor; the tokens of the descriptors that are ready.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<u64>> {
+        match (&mut self.door, &self.poller) {
+            (Some(door), Some(poller)) => {
+                if door.wait(timeout)? {
+                    poller.wait(Some(Duration::ZERO))
+                } else {
+                    Ok(Vec::new())
+                }
+            }
+            (_, Some(poller)) => poller.wait(timeout),
+            (_, None) => Poller::new()?.wait(timeout),
+        }
     }
 
     pub(super) fn poller_or_new(&mut self) -> io::Result<&Poller> {
@@ -52,7 +61,7 @@ impl World {
         if self.is_virtual() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "programs cannot run in virtual time"));
         }
-        self.programs.poller_or_new()?.add(door.fd(), DOOR, false)?;
+        door.attach(self.programs.poller_or_new()?.fd())?;
         self.programs.door = Some(door);
         Ok(())
     }
@@ -97,23 +106,13 @@ impl World {
 
     /// Closes the door: every program that still runs is killed.
     pub fn close_door(&mut self) {
-        if let Some(door) = self.programs.door.take() {
-            if let Some(poller) = &self.programs.poller {
-                // The descriptor goes with the door in any case.
-                let _ = poller.remove(door.fd());
-            }
-            drop(door);
-        }
+        self.programs.door = None;
     }
 
-    /// Lets the door work, if it has something to do; takes its token out of `ready`.
-    pub(super) fn poll_programs(&mut self, ready: &mut Vec<u64>) {
+    /// Lets the door do what there is to do.
+    pub(super) fn poll_programs(&mut self) {
         let Some(mut door) = self.programs.door.take() else { return };
-        let before = ready.len();
-        ready.retain(|&token| token != DOOR);
-        if before != ready.len() || door.is_busy() {
-            door.poll(self);
-        }
+        door.poll(self);
         if door.next_timeout().is_some_and(|at| at <= self.clock.now()) {
             door.on_timeout(self);
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use netspace_base::{Instant, NsId};
 use netspace_stack::sock::SockId;
 
-use super::poller::Poller;
 use super::{Clock, World};
 
 /// How many things are done before the loop looks at programs again.
@@ -97,11 +96,8 @@ impl World {
         if wait != Some(Duration::ZERO) {
             self.taps.iter_mut().for_each(|tap| tap.idle());
         }
-        let mut ready = match self.programs.poller() {
-            Some(poller) => poller.wait(wait)?,
-            None => Poller::new()?.wait(wait)?,
-        };
-        self.poll_programs(&mut ready);
+        let ready = self.programs.wait(wait)?;
+        self.poll_programs();
         self.work();
         Ok(ready)
     }
