@@ -97,8 +97,11 @@ pub struct Config {
     pub rto_min: Duration,
     /// Largest retransmission timeout (Linux: 120 s).
     pub rto_max: Duration,
-    /// Retransmissions of a SYN before giving up (`net.ipv4.tcp_syn_retries`, `TCP_SYNCNT`).
+    /// A SYN is given up after the time of so many retransmissions that back off (`net.ipv4.tcp_syn_retries`,
+    /// `TCP_SYNCNT`).
     pub syn_retries: u8,
+    /// The first so many timeouts of a SYN do not back off (`net.ipv4.tcp_syn_linear_timeouts`).
+    pub syn_linear_timeouts: u8,
     /// Retransmissions of a SYN-ACK before giving up (`net.ipv4.tcp_synack_retries`).
     pub synack_retries: u8,
     /// The same for the time after which a black hole is suspected (`net.ipv4.tcp_retries1`).
@@ -182,6 +185,7 @@ impl Default for Config {
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
             syn_retries: 6,
+            syn_linear_timeouts: 4,
             synack_retries: 5,
             retries1: 3,
             retries2: 15,

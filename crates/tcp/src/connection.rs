@@ -618,7 +618,9 @@ impl Connection {
 
     /// The timer that the handshake waits for.
     pub(crate) fn arm_syn_timer(&mut self, now: Instant) {
-        let rto = self.config.rto_initial.saturating_mul(1 << self.retries.min(16)).min(self.config.rto_max);
+        let linear = if self.state == State::SynSent { self.config.syn_linear_timeouts } else { 0 };
+        let back_offs = self.retries.saturating_sub(linear).min(16);
+        let rto = self.config.rto_initial.saturating_mul(1 << back_offs).min(self.config.rto_max);
         self.timers.set_resend(Resend::Rto, now + rto);
     }
 }

@@ -62,9 +62,16 @@ impl Connection {
 
     /// RFC 9293 §3.8.3 (MUST-22, 23): SYN and SYN-ACK have a limit of their own.
     fn on_syn_timeout(&mut self, now: Instant) {
-        let limit =
-            if self.state == State::SynSent { self.config.syn_retries } else { self.config.synack_retries };
-        if self.retries >= limit {
+        // A SYN is given up after the time that its retries would take if each timeout were twice the one before, however
+        // many are sent in that time (Linux since 6.5).
+        let over = if self.state == State::SynSent {
+            let first = *self.stalled_at.get_or_insert(self.syn_sent_at);
+            let limit = self.back_off_from(self.config.rto_initial, self.config.syn_retries);
+            now.saturating_since(first) >= limit
+        } else {
+            self.retries >= self.config.synack_retries
+        };
+        if over {
             self.die(Some(self.soft_error.unwrap_or(TcpError::TimedOut)));
             return;
         }
@@ -105,7 +112,10 @@ impl Connection {
 
     /// The sum of `boundary` + 1 timeouts, each twice the one before, from the smallest to the largest.
     fn back_off_time(&self, boundary: u8) -> Duration {
-        let mut rto = self.config.rto_min;
+        self.back_off_from(self.config.rto_min, boundary)
+    }
+
+    fn back_off_from(&self, mut rto: Duration, boundary: u8) -> Duration {
         let mut sum = Duration::ZERO;
         for _ in 0..=boundary {
             sum += rto;

@@ -60,12 +60,12 @@ fn a_syn_that_is_lost_asks_for_less_the_next_time() {
     for (sysctl, asked) in [(CLASSIC, [0b011, 0, 0]), (ACCURATE, [0b111, 0b111, 0])] {
         let down = Link { down: true, ..Link::default() };
         let mut pair = Pair::new(config(sysctl), config(sysctl), down.clone());
-        pair.run_for(Duration::from_secs(4));
+        pair.run_for(Duration::from_millis(2_500));
         let sent: Vec<u16> = pair.sent(Side::Client).iter().map(|sent| ace(sent.segment.flags)).collect();
         assert_eq!(sent, asked);
         let stubborn = Config { ecn_fallback: false, ..config(sysctl) };
         let mut pair = Pair::new(stubborn, config(sysctl), down);
-        pair.run_for(Duration::from_secs(4));
+        pair.run_for(Duration::from_millis(2_500));
         assert!(pair.sent(Side::Client).iter().all(|sent| ace(sent.segment.flags) == asked[0]));
     }
 }

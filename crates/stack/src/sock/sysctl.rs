@@ -173,6 +173,7 @@ sysctls! {
     tcp_rmem: [u32; 3] = [4096, 131_072, 6_291_456], "ipv4.tcp_rmem", 1..=2_147_483_647, "Receive buffer of a connection: least, first, most, bytes.";
     tcp_wmem: [u32; 3] = [4096, 16_384, 4_194_304], "ipv4.tcp_wmem", 1..=2_147_483_647, "Send buffer of a connection: least, first, most, bytes.";
     tcp_syn_retries: u32 = 6, "ipv4.tcp_syn_retries", 1..=127, "SYNs repeated before a connect fails.";
+    tcp_syn_linear_timeouts: u32 = 4, "ipv4.tcp_syn_linear_timeouts", 0..=127, "Timeouts of a SYN before they back off.";
     tcp_synack_retries: u32 = 5, "ipv4.tcp_synack_retries", 0..=255, "SYN/ACKs repeated before a request is forgotten.";
     tcp_max_syn_backlog: u32 = 1024, "ipv4.tcp_max_syn_backlog", 0..=2_147_483_647, "Connection requests that may wait, per listener.";
     tcp_syncookies: u32 = 1, "ipv4.tcp_syncookies", 0..=2, "Whether SYN cookies answer when the SYN queue is full.";

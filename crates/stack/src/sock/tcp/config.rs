@@ -66,6 +66,7 @@ pub(crate) fn config(socket: &Socket, sysctls: &SockSysctls) -> Config {
         keepalive_times: opts.keepalive(sysctls),
         rto_min: Duration::from_micros(u64::from(sysctls.tcp_rto_min_us)),
         rto_max: Duration::from_millis(u64::from(sysctls.tcp_rto_max_ms)),
+        syn_linear_timeouts: small(sysctls.tcp_syn_linear_timeouts),
         syn_retries: opts.syn_cnt.unwrap_or(small(sysctls.tcp_syn_retries)),
         synack_retries: small(sysctls.tcp_synack_retries),
         retries2: small(sysctls.tcp_retries2),

@@ -35,7 +35,7 @@ fn tcp(runner: &mut Runner, packet: &Packet, segment: &Segment) -> Outcome<Built
     let syn = segment.flags.contains(TcpFlags::SYN) && !segment.flags.contains(TcpFlags::ACK);
     let flow = match runner.flow_of(packet) {
         Some(flow) => flow,
-        None if syn => passive(runner, segment),
+        None if syn || segment.ports.is_some() => passive(runner, segment),
         None => return wrong("there is no connection that this packet could belong to"),
     };
     runner.current = Some(flow);
