@@ -67,7 +67,8 @@ pub(super) fn burst(rate: u64, mss: u32, min_rtt_ns: u64, segments_min: u32, con
         bytes += u64::from(config.gso_max) >> distance;
     }
     let bytes = bytes.min(u64::from(config.gso_max)) as u32;
-    (bytes / mss).max(segments_min).max(1) * mss
+    let largest = (config.gso_max / mss).max(1);
+    (bytes / mss).max(segments_min).clamp(1, largest) * mss
 }
 
 #[cfg(test)]
@@ -126,5 +127,7 @@ mod tests {
         assert_eq!(burst(12_500_000, 100 * MS), 8, "100 Mbit/s: 12 kB");
         assert_eq!(burst(1_000_000, MS / 10), 44, "next door");
         assert_eq!(burst(1_000_000, MS), 23, "near: half as much");
+        // A loopback's segments fill a packet by themselves.
+        assert_eq!(super::burst(1_000_000, 65_483, 1, 2, &config), 65_483);
     }
 }
