@@ -17,6 +17,12 @@ pub(crate) fn is_interactive() -> bool {
     termios::isatty(io::stdin()) && termios::isatty(io::stdout())
 }
 
+/// How many lines the terminal has, if standard input and output both are one.
+pub(crate) fn rows() -> Option<usize> {
+    let size = is_interactive().then(|| termios::tcgetwinsize(io::stdout()).ok()).flatten()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
 /// Whether this process is in the foreground of its terminal: then what is typed there reaches its whole group.
 pub(crate) fn is_foreground() -> bool {
     let Ok(terminal) = std::fs::File::open("/dev/tty") else { return false };

@@ -1,10 +1,11 @@
 //! `netspace demo`: an embedded lab on which this binary is server and client; what happened is then told in plain words.
 
 mod flow;
+mod page;
 mod print;
 mod story;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::{Context, bail};
 use netspace_base::{Duration, Event};
@@ -113,25 +114,31 @@ fn print(out: &mut Out, events: &[Event], lab_names: &LabNames, answer: &str) ->
         devices: lab_names.devices().clone(),
     };
     let flow = Flow::find(events, PORT).context("no connection is among the events")?;
+    let mut parts = vec![introduction()?];
+    parts.extend(print::story(&story::tell(&flow, &names))?);
+    parts.push(end(events, &flow, answer)?);
+    page::write(out, &parts)?;
+    Ok(())
+}
+
+fn introduction() -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
     writeln!(out, "{BOLD}One request, from program to program{BOLD:#}")?;
     writeln!(out, "\n  {VALUE}client ─── switch ─── router ─── server{VALUE:#}\n")?;
-    for line in print::wrap(
-        &format!("A program on client sends {BODY} to {URL}. Every step below happened just now."),
-        78,
-    ) {
+    let text = format!("A program on client sends {BODY} to {URL}. Every step below happened just now.");
+    for line in print::wrap(&text, 78) {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "{DIM}+ is the time since the line before it.{DIM:#}\n")?;
-    print::story(out, &story::tell(&flow, &names))?;
+    Ok(out)
+}
+
+fn end(events: &[Event], flow: &Flow<'_>, answer: &str) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
     let (first, last) = (events.first().map(|e| e.at), events.last().map(|e| e.at));
     if let (Some(first), Some(last)) = (first, last) {
-        let segments = flow.segments.len();
-        let text = format!(
-            "{segments} segments, {} events, {} in all. The client printed:",
-            events.len(),
-            print::since(first, last)
-        );
-        writeln!(out, "{text}")?;
+        let (segments, all) = (flow.segments.len(), print::since(first, last));
+        writeln!(out, "{segments} segments, {} events, {all} in all. The client printed:", events.len())?;
     }
     for line in print::wrap(answer.trim_end(), 76) {
         writeln!(out, "  {DIM}{line}{DIM:#}")?;
@@ -140,7 +147,7 @@ fn print(out: &mut Out, events: &[Event], lab_names: &LabNames, answer: &str) ->
     for line in TRY_NEXT.lines() {
         writeln!(out, "  {line}")?;
     }
-    Ok(())
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -11,22 +11,27 @@ use crate::output::{BOLD, DIM, VALUE, WARN};
 const WIDTH: usize = 80;
 const TIME_WIDTH: usize = 8;
 
-/// Prints the sections.
-pub(super) fn story(out: &mut impl Write, story: &Story) -> io::Result<()> {
+/// The sections, each by itself, and what was not seen.
+pub(super) fn story(story: &Story) -> io::Result<Vec<Vec<u8>>> {
     let hosts =
         story.sections.iter().flat_map(|section| &section.lines).map(|line| line.host.chars().count());
     let host_width = hosts.max().unwrap_or(0).max(4);
+    let mut parts = Vec::new();
     for (number, part) in (1..).zip(&story.sections) {
-        section(out, number, part, host_width)?;
+        let mut out = Vec::new();
+        section(&mut out, number, part, host_width)?;
+        parts.push(out);
     }
     if !story.missing.is_empty() {
+        let mut out = Vec::new();
         writeln!(out, "{WARN}Not seen in this run:{WARN:#}")?;
         for line in wrap(&story.missing.join("; "), WIDTH - 2) {
             writeln!(out, "  {line}")?;
         }
         writeln!(out)?;
+        parts.push(out);
     }
-    Ok(())
+    Ok(parts)
 }
 
 fn section(out: &mut impl Write, number: u32, section: &Section, host_width: usize) -> io::Result<()> {

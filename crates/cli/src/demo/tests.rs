@@ -178,7 +178,7 @@ fn names() -> Names {
 fn printed(events: &[Event]) -> String {
     let flow = Flow::find(events, 80).expect("a connection");
     let mut text = Vec::new();
-    print::story(&mut text, &story::tell(&flow, &names())).expect("printed");
+    text.extend(print::story(&story::tell(&flow, &names())).expect("printed").concat());
     anstream::adapter::strip_str(&String::from_utf8(text).expect("UTF-8")).to_string()
 }
 

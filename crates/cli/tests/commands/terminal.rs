@@ -106,6 +106,20 @@ fn a_program_has_a_terminal_of_its_own() {
     assert_eq!(screen.exit_code(), Some(5));
 }
 
+/// The story is longer than most terminals: it stops where a page is full, and ends when it is told to.
+#[test]
+fn the_demo_comes_by_pages() {
+    let home = Home::new(SMALL);
+    let mut screen = Screen::start(&home, &["demo"]);
+    screen.wait_for("q and Enter: end");
+    assert!(screen.seen.contains("One request") && screen.seen.lines().count() <= 33, "{}", screen.seen);
+    assert!(!screen.seen.contains("The close"), "{}", screen.seen);
+    screen.type_in("\n");
+    screen.wait_for("Across the switch");
+    screen.type_in("q\n");
+    assert_eq!(screen.exit_code(), Some(0));
+}
+
 #[test]
 fn control_c_reaches_the_program_and_not_us() {
     let home = Home::new(SMALL);
