@@ -406,3 +406,32 @@ reset
 ";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn data_goes_with_the_syn() {
+    let mut lab = Lab::new();
+    let text = lab.run_python(
+        "
+import socket, errno
+TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_INFO = 23, 30, 11
+open('/proc/sys/net/ipv4/tcp_fastopen', 'w').write('3')
+l = socket.socket(); l.setsockopt(6, TCP_FASTOPEN, 5); l.bind(('127.0.0.1', 7001)); l.listen(5)
+def with_syn(s): return s.getsockopt(6, TCP_INFO, 8)[5] & 32
+for data in (b'first', b'second'):
+    c = socket.socket()
+    print(c.sendto(data, socket.MSG_FASTOPEN, ('127.0.0.1', 7001)))
+    s, _ = l.accept()
+    print(s.recv(100), with_syn(c), with_syn(s))
+c = socket.socket(); c.setblocking(False)
+print(c.sendto(b'third', socket.MSG_FASTOPEN, ('127.0.0.1', 7001)))
+s, _ = l.accept(); print(s.recv(100)); s.sendall(b'answer')
+c.setblocking(True); print(c.recv(100))
+try: c.sendto(b'again', socket.MSG_FASTOPEN, ('127.0.0.1', 7001))
+except OSError as e: print(errno.errorcode[e.errno])
+c = socket.socket(); c.setsockopt(6, TCP_FASTOPEN_CONNECT, 1)
+c.connect(('127.0.0.1', 7001)); c.sendall(b'fourth')
+s, _ = l.accept(); print(s.recv(100), with_syn(s))
+",
+    );
+    assert_eq!(text, "5\nb'first' 0 0\n6\nb'second' 32 32\n5\nb'third'\nb'answer'\nEISCONN\nb'fourth' 32\n");
+}

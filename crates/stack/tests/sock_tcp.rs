@@ -747,3 +747,32 @@ fn a_traced_segment_can_be_followed_from_program_to_program() {
     }
     assert_eq!(next, None, "{way:?}");
 }
+
+#[test]
+fn the_send_buffer_that_is_shown_has_grown_with_the_window() {
+    let shown = |net: &mut Net, n: usize, s: SockId| net.call(n, |ns, t| ns.option(t, s, OptName::SndBuf));
+    let mut net = Net::new();
+    let l = net.listener(B, "0.0.0.0:80", 8);
+    let c = net.tcp(A);
+    assert_eq!(shown(&mut net, A, c), Ok(SockOpt::SndBuf(16_384)), "tcp_wmem's second");
+    net.call(A, |ns, t| ns.close(t, c));
+    let (c, s) = net.connection(A, B, l, "10.0.0.2:80");
+    assert_eq!(shown(&mut net, A, c), Ok(SockOpt::SndBuf(87_040)));
+    let mut left = 1_000_000;
+    while left > 0 {
+        net.send(A, c, &pattern(50_000)).ok();
+        net.advance(MS);
+        left -= net.recv_bytes(B, s).map_or(0, |bytes| bytes.len()).min(left);
+    }
+    let Ok(SockOpt::SndBuf(grown)) = shown(&mut net, A, c) else { panic!("SO_SNDBUF") };
+    assert!(grown > 200_000 && grown <= 4_194_304, "{grown}");
+    net.call(A, |ns, t| ns.set_option(t, c, SockOpt::SndBuf(30_000))).unwrap();
+    assert_eq!(shown(&mut net, A, c), Ok(SockOpt::SndBuf(60_000)), "fixed by the program");
+    // Loopback's segments are large.
+    let l = net.listener(A, "127.0.0.1:81", 8);
+    let c = net.tcp(A);
+    net.connect(A, c, "127.0.0.1:81").unwrap();
+    net.settle();
+    net.accept(A, l).unwrap();
+    assert_eq!(shown(&mut net, A, c), Ok(SockOpt::SndBuf(2_626_560)));
+}

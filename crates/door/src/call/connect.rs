@@ -67,18 +67,18 @@ impl Door {
         let result = ns.connect(t, id, addr);
         note(world, host, || format!("connect({}, {addr}){}", call.fd(0), super::socket::outcome(&result)));
         let progress = result?;
-        let (sock, _) = self.sock(key)?;
-        sock.error = None;
-        sock.connect_told = false;
-        self.begin_connect(key)?;
+        self.start_connecting(key)?;
         match progress {
             Connect::Done => self.finish_connect(world, key).and(DONE),
             Connect::InProgress => self.wait_connected(world, call, key),
         }
     }
 
-    fn begin_connect(&mut self, key: Key) -> Result<(), Errno> {
+    /// The stack is connecting the socket: what came of earlier attempts is forgotten.
+    pub(super) fn start_connecting(&mut self, key: Key) -> Result<(), Errno> {
         let (sock, _) = self.sock(key)?;
+        sock.error = None;
+        sock.connect_told = false;
         if let Body::Fresh(fresh) = &sock.body {
             let inner = fresh.inner.try_clone().map_err(os)?;
             sock.body = Body::Connecting(crate::standin::Connecting { inner, outer: None });
@@ -92,11 +92,16 @@ impl Door {
             let timeout = self.socks.get(key).and_then(|sock| sock.send_timeout);
             return Ok(Answer::Hold(Wait { sock: key, timeout, expired: libc::EINPROGRESS }));
         }
+        self.leave_connecting(world, key);
+        err(libc::EINPROGRESS)
+    }
+
+    /// The call ends while the handshake goes on.
+    pub(super) fn leave_connecting(&mut self, world: &mut dyn World, key: Key) {
         self.detach(key);
         // It may have been decided within the call already (a port of the host itself).
         self.settle_connect(world, key);
         self.pump_all(world, key);
-        err(libc::EINPROGRESS)
     }
 
     fn detach(&mut self, key: Key) {

@@ -16,6 +16,8 @@ use crate::sys::process;
 
 /// No datagram is longer: what is, is `EMSGSIZE` whatever it holds, and the stack is asked only for the path's MTU.
 const MAX_DATAGRAM: usize = 256 * 1024;
+/// Data offered to a SYN at once: more than any takes.
+const MAX_SYN_DATA: usize = 65_536;
 /// Most bytes of a stream taken at once.
 const MAX_STREAM: usize = 1 << 20;
 /// `UIO_MAXIOV`: most messages of one sendmmsg or recvmmsg.
@@ -219,6 +221,47 @@ impl Door {
         err(libc::EPIPE)
     }
 
+    /// `MSG_FASTOPEN`: connect, with what the SYN can take of the data. None: the rest goes, or waits, as in any send.
+    fn open_fast(
+        &mut self,
+        world: &mut dyn World,
+        call: &mut Call,
+        key: Key,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Option<Answer>, Errno> {
+        let (sock, id) = self.sock(key)?;
+        let (kind, host) = (sock.kind, sock.ns);
+        match &sock.body {
+            Body::Fresh(_) => {}
+            // The held call is tried again.
+            _ if call.deadline.is_some() => return Ok(None),
+            Body::Connecting(_) => return Err(Errno(libc::EALREADY)),
+            _ => return Err(Errno(libc::EISCONN)),
+        }
+        let name = outgoing.name.as_ref().ok_or(Errno(libc::EINVAL))?;
+        let Parsed::Addr(to) = sockaddr::parse(name, kind, sockaddr::Call::Connect)? else {
+            return Err(Errno(libc::EOPNOTSUPP));
+        };
+        let len = outgoing.len.min(MAX_SYN_DATA);
+        let data = Bytes::from(self.gather(call, &limit(outgoing.pieces, len), len)?);
+        let (ns, t) = world.host(host);
+        let result = ns.send(t, id, Message { to: Some(to), data, fast_open: true, ..Message::default() });
+        note(world, host, || {
+            format!("sendto({}, {to}), fast open{}", call.fd(0), super::socket::outcome(&result))
+        });
+        match result {
+            Ok(taken) => call.done = taken,
+            Err(SockError::InProgress) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.start_connecting(key)?;
+        if !self.is_nonblocking(call, key) && outgoing.flags & libc::MSG_DONTWAIT == 0 {
+            return Ok(None);
+        }
+        self.leave_connecting(world, key);
+        if call.done > 0 { Ok(Some(Answer::Value(call.done as i64))) } else { Err(Errno(libc::EINPROGRESS)) }
+    }
+
     /// A stream's bytes through a trapped call: those that were written natively before go first.
     fn send_stream(
         &mut self,
@@ -227,8 +270,10 @@ impl Door {
         key: Key,
         outgoing: &Outgoing<'_>,
     ) -> Outcome {
-        if outgoing.flags & libc::MSG_FASTOPEN != 0 {
-            return err(libc::EOPNOTSUPP);
+        if outgoing.flags & libc::MSG_FASTOPEN != 0
+            && let Some(outcome) = self.open_fast(world, call, key, outgoing)?
+        {
+            return Ok(outcome);
         }
         self.settle_connect(world, key);
         self.pump_all(world, key);

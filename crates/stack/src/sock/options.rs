@@ -447,7 +447,7 @@ fn mem_info(socket: &Socket) -> [u32; 9] {
     let received = if socket.tcp().is_some() { tcp::recv_queue_len(socket) } else { socket.rx.memory() };
     let sent = if socket.tcp().is_some() { tcp::send_queue_len(socket) } else { 0 };
     let opts = &socket.opts;
-    [clip(received), opts.rcvbuf, 0, opts.sndbuf, 0, clip(sent), 0, 0, socket.rx.drops]
+    [clip(received), opts.rcvbuf, 0, tcp::send_buffer_shown(socket), 0, clip(sent), 0, 0, socket.rx.drops]
 }
 
 fn get_socket(socket: &Socket, name: OptName) -> Option<SockOpt> {
@@ -461,7 +461,7 @@ fn get_socket(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::DontRoute => SockOpt::DontRoute(opts.dont_route),
         OptName::Linger => SockOpt::Linger(opts.linger),
         OptName::RcvBuf | OptName::RcvBufForce => SockOpt::RcvBuf(opts.rcvbuf),
-        OptName::SndBuf | OptName::SndBufForce => SockOpt::SndBuf(opts.sndbuf),
+        OptName::SndBuf | OptName::SndBufForce => SockOpt::SndBuf(tcp::send_buffer_shown(socket)),
         OptName::RcvLowat => SockOpt::RcvLowat(opts.rcv_lowat),
         OptName::BindToDevice => SockOpt::BindToDevice(opts.bound_dev),
         OptName::Mark => SockOpt::Mark(opts.mark),

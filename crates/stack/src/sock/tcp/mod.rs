@@ -39,7 +39,7 @@ pub(crate) use accept_queue::make_ready;
 pub(crate) use close::{close, disconnect, shutdown};
 pub(crate) use config::apply_live;
 pub(crate) use connect::connect;
-pub(crate) use info::{controller_info, info, linux_state};
+pub(crate) use info::{controller_info, info, linux_state, send_buffer_shown};
 pub(crate) use listen::{accept, listen};
 pub(crate) use options::OptionsTcp;
 pub(crate) use pump::{on_timeout, pump};
