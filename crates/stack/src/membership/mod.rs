@@ -109,7 +109,7 @@ impl<A: GroupAddr> Groups<A> {
     const ASKED_MAX: usize = 1024;
 
     /// All groups, in the order in which they were joined.
-    pub fn iter(&self) -> impl Iterator<Item = &Group<A>> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Group<A>> + '_ {
         self.list.iter()
     }
 

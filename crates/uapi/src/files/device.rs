@@ -105,7 +105,8 @@ pub(super) fn igmp(ns: &Netns, _now: Instant) -> String {
             continue;
         }
         let _ = writeln!(out, "{}\t{:<10}: {count:5} {:>7}", device.id.0, device.name, "V3");
-        for group in device.groups4.iter() {
+        // The latest first, as on Linux.
+        for group in device.groups4.iter().rev() {
             let _ = writeln!(out, "\t\t\t\t{} {:5} 0:00000000\t\t0", hex4(group.addr), group.users);
         }
     }
@@ -113,13 +114,21 @@ pub(super) fn igmp(ns: &Netns, _now: Instant) -> String {
 }
 
 pub(super) fn igmp6(ns: &Netns, _now: Instant) -> String {
-    /// `MAF_LOADED`: the device's filter knows the group.
+    /// `MAF_LOADED`: the device's filter knows the group. `MAF_NOREPORT`: routers are never told of it.
     const LOADED: u32 = 4;
+    const NO_REPORT: u32 = 8;
+    /// All nodes of the link.
+    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let mut out = String::new();
     for device in ns.dev.iter() {
-        for group in device.groups6.iter() {
+        for group in device.groups6.iter().rev() {
             let (index, name, users) = (device.id.0, &device.name, group.users);
-            let _ = writeln!(out, "{index:<4} {name:<15} {} {users:5} {LOADED:08X} 0", hex6(group.addr));
+            let flags = match group.addr.octets() {
+                [_, scope, ..] if scope & 15 < 2 => NO_REPORT,
+                _ if group.addr == ALL_NODES => LOADED | NO_REPORT,
+                _ => LOADED,
+            };
+            let _ = writeln!(out, "{index:<4} {name:<15} {} {users:5} {flags:08X} 0", hex6(group.addr));
         }
     }
     out

@@ -102,3 +102,46 @@ fn paths_elsewhere_are_not_ours() {
     }
     assert!(files::is_ours("/proc/net") && files::is_ours("/proc/self/net/nonsense"));
 }
+
+/// The lines are Linux 6.18's, but for the device's name and number and the rest of its addresses.
+#[test]
+fn groups_and_their_sources_are_listed() {
+    use netspace_stack::sock::{
+        Family, Filter, FilterMode, Membership, SockOpt, SockType, SourceFilter, SourceMembership,
+    };
+    let mut host = Host::new();
+    let (ns, t) = (&mut host.ns, &mut host.turn);
+    let four = ns.socket(t, Family::Inet, SockType::Dgram, 0).unwrap();
+    let six = ns.socket(t, Family::Inet6, SockType::Dgram, 0).unwrap();
+    let at = |group: &str| Membership { group: group.parse().unwrap(), dev: Some(host.eth0), local: None };
+    let source = |group, source: &str| SourceMembership { at: at(group), source: source.parse().unwrap() };
+    ns.set_option(t, four, SockOpt::IpAddMembership(at("239.1.1.1"))).unwrap();
+    ns.set_option(t, four, SockOpt::JoinSource(source("232.3.3.3", "1.1.1.2"))).unwrap();
+    ns.set_option(t, six, SockOpt::V6AddMembership(at("ff05::99"))).unwrap();
+    let filter = Filter { mode: FilterMode::Exclude, sources: vec!["fd00::2".parse().unwrap()] };
+    ns.set_option(t, six, SockOpt::SourceFilter(SourceFilter { at: at("ff05::99"), filter })).unwrap();
+
+    let igmp = text(&host, "/proc/net/igmp");
+    let groups: Vec<&str> = igmp.lines().filter(|l| l.starts_with("\t\t\t\t")).map(|l| &l[4..]).collect();
+    let tail = "     1 0:00000000\t\t0";
+    assert_eq!(
+        groups[groups.len() - 3..],
+        ["030303E8", "010101EF", "010000E0"].map(|g| format!("{g}{tail}"))
+    );
+    let igmp6 = text(&host, "/proc/net/igmp6");
+    for line in [
+        "2    eth0            ff050000000000000000000000000099     1 00000004 0",
+        "2    eth0            ff020000000000000000000000000001     1 0000000C 0",
+        "2    eth0            ff010000000000000000000000000001     1 00000008 0",
+    ] {
+        assert!(igmp6.lines().any(|l| l == line), "{line}: {igmp6}");
+    }
+    assert_eq!(
+        text(&host, "/proc/net/mcfilter"),
+        "Idx Device        MCA        SRC    INC    EXC\n  2   eth0 0xe8030303 0x01010102      1      0\n"
+    );
+    assert_eq!(
+        text(&host, "/proc/net/mcfilter6").lines().nth(1),
+        Some("  2   eth0 ff050000000000000000000000000099 fd000000000000000000000000000002      0      1")
+    );
+}
