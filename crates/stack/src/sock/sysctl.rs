@@ -204,7 +204,7 @@ sysctls! {
     tcp_slow_start_after_idle: u32 = 1, "ipv4.tcp_slow_start_after_idle", 0..=1, "Whether an idle connection starts slowly again (RFC 2861).";
     tcp_moderate_rcvbuf: u32 = 1, "ipv4.tcp_moderate_rcvbuf", 0..=1, "Whether receive buffers grow by themselves.";
     tcp_adv_win_scale: u32 = 1, "ipv4.tcp_adv_win_scale", 0..=31, "Share of the receive buffer that is overhead.";
-    tcp_autocorking: u32 = 1, "ipv4.tcp_autocorking", 0..=1, "Whether small writes are joined while others wait below.";
+    tcp_autocorking: u32 = 1, "ipv4.tcp_autocorking", 0..=1, "Kept; devices take what a connection sends at once, so there is nothing to join writes for.";
     tcp_mtu_probing: u32 = 0, "ipv4.tcp_mtu_probing", 0..=2, "Packetization-layer path MTU discovery (RFC 4821).";
     tcp_base_mss: u32 = 1024, "ipv4.tcp_base_mss", 48..=65535, "MSS at which probing starts.";
     tcp_mtu_probe_floor: u32 = 48, "ipv4.tcp_mtu_probe_floor", 48..=65535, "MSS below which probing never goes.";
@@ -229,7 +229,7 @@ sysctls! {
     tcp_tso_rtt_log: u32 = 9, "ipv4.tcp_tso_rtt_log", 0..=255, "Logarithm of the round-trip time, in microseconds, from which on super-segments are smaller.";
     tcp_pacing_ss_ratio: u32 = 200, "ipv4.tcp_pacing_ss_ratio", 0..=1000, "Pacing rate in slow start, per cent of a window per round trip.";
     tcp_pacing_ca_ratio: u32 = 120, "ipv4.tcp_pacing_ca_ratio", 0..=1000, "The same in congestion avoidance.";
-    tcp_limit_output_bytes: u32 = 4_194_304, "ipv4.tcp_limit_output_bytes", 0..=2_147_483_647, "Bytes of a connection that may lie in queues below.";
+    tcp_limit_output_bytes: u32 = 4_194_304, "ipv4.tcp_limit_output_bytes", 0..=2_147_483_647, "Kept; no queue lies between a connection and its device, nothing is held back (TCP small queues).";
 }
 
 impl SockSysctls {
