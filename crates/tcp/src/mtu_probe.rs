@@ -66,8 +66,9 @@ impl Connection {
     pub(crate) fn mtu_probe_len(&mut self, now: Instant) -> Option<u32> {
         self.search_again(now);
         let search = self.mtu_search.as_ref().filter(|search| search.probe.is_none())?;
-        let size = search.low + (search.high - search.low) / 2;
-        if search.high - search.low < self.config.probe_threshold || size <= search.low {
+        let span = search.high.saturating_sub(search.low);
+        let size = search.low + span / 2;
+        if span < self.config.probe_threshold || size <= search.low {
             return None;
         }
         let send = &self.send;
@@ -110,12 +111,13 @@ impl Connection {
         let Some(size) = search.probe.take() else { return };
         match outcome {
             ProbeOutcome::Passed => {
-                search.low = size;
+                // ICMP may have told of less while it was on its way.
+                search.low = size.min(search.high);
                 self.mibs.add(Mib::MtupSuccess, 1);
                 self.sync_mss();
             }
             ProbeOutcome::Lost => {
-                search.high = size - 1;
+                search.high = (size - 1).min(search.high).max(search.low);
                 self.mibs.add(Mib::MtupFail, 1);
                 self.send.cc.cwnd += self.send.mss;
             }

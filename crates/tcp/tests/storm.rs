@@ -6,7 +6,9 @@ mod common;
 use bytes::Bytes;
 use common::{Link, Pair, Side};
 use netspace_base::{Duration, Rng, Seed};
-use netspace_tcp::{BufferSize, Config, CongestionKind, EcnPolicy, Segment, SendFlags};
+use netspace_tcp::{
+    BufferSize, Config, CongestionKind, Connection, EcnPolicy, FastOpenAsk, Segment, SendFlags,
+};
 use netspace_wire::ecn::Ecn;
 use netspace_wire::tcp::{SeqNum, TcpFlags, TcpOptions};
 
@@ -74,6 +76,11 @@ fn config(rng: &mut Rng) -> Config {
         timestamps: rng.below(4) > 0,
         window_scaling: rng.below(4) > 0,
         ecn: EcnPolicy::of_sysctl(rng.below(6) as u32),
+        mtu_probing: rng.below(3) as u8,
+        base_mss: 200 + rng.below(2_000) as u16,
+        probe_interval: Duration::from_millis(rng.below(5_000)),
+        frto: rng.below(3) > 0,
+        std_urgent: rng.below(4) == 0,
         nodelay: rng.below(2) == 0,
         gso: rng.below(3) > 0,
         keepalive: rng.below(3) == 0,
@@ -131,7 +138,16 @@ fn nothing_breaks_an_endpoint() {
             ..Link::default()
         };
         let (a, b) = (config(&mut rng), config(&mut rng));
+        let fast = (rng.below(3) == 0).then(|| a.clone());
         let mut pair = Pair::with_seed(a, b, link, seed);
+        if let Some(config) = fast {
+            // The SYN that went before is as one of an earlier attempt.
+            let ask = FastOpenAsk { no_cookie: true, peer_mss: 1_460, ..FastOpenAsk::default() };
+            pair.client = Connection::connect_fast(config, pair.now, SeqNum(0xffff_0000), 1_460, ask);
+            let now = pair.now;
+            pair.client.send(now, Bytes::from(vec![1; rng.below(3_000) as usize]));
+            pair.transmit();
+        }
         for _ in 0..400 {
             let side = if rng.below(2) == 0 || pair.server.is_none() { Side::Client } else { Side::Server };
             match rng.below(6) {
