@@ -293,3 +293,21 @@ fn memory_and_locks_are_told() {
     assert_eq!(set(&mut net, A, c, wrong), Err(SockError::Invalid));
     assert_eq!(set(&mut net, A, c, SockOpt::IpOptions(vec![1, 0])), Ok(()));
 }
+
+#[test]
+fn datagrams_from_too_far_away_are_not_taken() {
+    for (here, least) in
+        [("10.0.0.2:9", SockOpt::IpMinTtl as fn(u8) -> SockOpt), ("[fd00::2]:9", SockOpt::V6MinHopCount)]
+    {
+        let mut net = Net::new();
+        let s = net.udp_at(B, here);
+        let c = net.socket(A, sock_common::family_of(here), SockType::Dgram);
+        for (hops, taken) in [(64, 1), (65, 0), (255, 0), (0, 1)] {
+            set(&mut net, B, s, least(hops)).unwrap();
+            send(&mut net, c, 1, here, SendControl::default()).unwrap();
+            net.advance(MS * 10);
+            assert_eq!(received(&mut net, B, s).len(), taken, "{hops} to {here}");
+        }
+        assert_eq!(net.t.ledger.dropped(DropReason::SocketFilter), 2);
+    }
+}

@@ -301,6 +301,7 @@ fn set_v6(socket: &mut Socket, option: SockOpt) -> Result<Option<SockOpt>, SockE
         SockOpt::V6OldPktInfo(on) => opts.old_pktinfo6 = on,
         SockOpt::V6OldHopLimit(on) => opts.old_hops6 = on,
         SockOpt::V6RecvTclass(on) => opts.recv_tclass6 = on,
+        SockOpt::V6MinHopCount(hops) => opts.min_hops6 = hops,
         SockOpt::V6MulticastAll(on) => opts.multicast_all6 = on,
         SockOpt::V6RecvErr(on) => {
             opts.recv_err6 = on;
@@ -550,6 +551,7 @@ fn get_v6(socket: &Socket, name: OptName) -> Option<SockOpt> {
         OptName::V6OldPktInfo => SockOpt::V6OldPktInfo(opts.old_pktinfo6),
         OptName::V6OldHopLimit => SockOpt::V6OldHopLimit(opts.old_hops6),
         OptName::V6RecvTclass => SockOpt::V6RecvTclass(opts.recv_tclass6),
+        OptName::V6MinHopCount => SockOpt::V6MinHopCount(opts.min_hops6),
         OptName::V6MulticastAll => SockOpt::V6MulticastAll(opts.multicast_all6),
         OptName::V6RecvErr => SockOpt::V6RecvErr(opts.recv_err6),
         OptName::V6Tclass => SockOpt::V6Tclass(opts.tclass6),

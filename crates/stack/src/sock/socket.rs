@@ -155,6 +155,7 @@ with_defaults! {
         pub(crate) ret_opts: bool = false,
         pub(crate) local_port_range: u32 = 0,
         pub(crate) min_ttl: u8 = 0,
+        pub(crate) min_hops6: u8 = 0,
         pub(crate) unicast_if4: Option<DevId> = None,
 
         pub(crate) v6only: bool = false,

@@ -497,6 +497,7 @@ options! {
     V6MulticastAll(bool), "`IPV6_MULTICAST_ALL`";
     V6RecvErr(bool), "`IPV6_RECVERR`";
     V6RecvOrigDstAddr(bool), "`IPV6_RECVORIGDSTADDR`";
+    V6MinHopCount(u8), "`IPV6_MINHOPCOUNT`";
     V6RecvFragSize(bool), "`IPV6_RECVFRAGSIZE`";
     V6RecvErrRfc4884(bool), "`IPV6_RECVERR_RFC4884`: accepted";
     V6UnicastIf(Option<DevId>), "`IPV6_UNICAST_IF`: the device of unicast datagrams";

@@ -328,7 +328,7 @@ static ROWS: &[Row] = rows! {
     SOL_IPV6 16 IPV6_UNICAST_HOPS ReadWrite stack!(V6UnicastHops, Codec::MaybeByte, 0, 255);
     SOL_IPV6 17 IPV6_MULTICAST_IF ReadWrite stack!(V6MulticastIf, Codec::DevIndex);
     SOL_IPV6 18 IPV6_MULTICAST_HOPS ReadWrite stack!(V6MulticastHops, Codec::ByteOr, 0, 255, 1);
-    SOL_IPV6 19 IPV6_MULTICAST_LOOP ReadWrite bool!(V6MulticastLoop);
+    SOL_IPV6 19 IPV6_MULTICAST_LOOP ReadWrite stack!(V6MulticastLoop, Codec::ZeroOrOne);
     SOL_IPV6 20 IPV6_JOIN_GROUP Write stack!(V6AddMembership, Codec::Mreq6);
     SOL_IPV6 21 IPV6_LEAVE_GROUP Write stack!(V6DropMembership, Codec::Mreq6);
     SOL_IPV6 23 IPV6_MTU_DISCOVER ReadWrite stack!(V6MtuDiscover, Codec::Pmtu);
@@ -353,6 +353,8 @@ static ROWS: &[Row] = rows! {
     SOL_IPV6 67 IPV6_TCLASS ReadWrite stack!(V6Tclass, Codec::ByteOr, 0, 255, 0);
     SOL_IPV6 70 IPV6_AUTOFLOWLABEL ReadWrite bool!(V6AutoFlowLabel);
     SOL_IPV6 72 IPV6_ADDR_PREFERENCES ReadWrite stack!(V6AddrPreferences, Codec::Int, 0, MAX);
+    SOL_IPV6 73 IPV6_MINHOPCOUNT ReadWrite Owner::Stack(
+        OptName::V6MinHopCount, Codec::Int(|hops| SockOpt::V6MinHopCount(hops as u8), 0, 255));
     SOL_IPV6 74 IPV6_RECVORIGDSTADDR ReadWrite bool!(V6RecvOrigDstAddr);
     SOL_IPV6 75 IPV6_TRANSPARENT ReadWrite bool!(V6Transparent);
     SOL_IPV6 76 IPV6_UNICAST_IF ReadWrite stack!(V6UnicastIf, Codec::UnicastIf);

@@ -336,7 +336,9 @@ fn int_of(answer: &SockOpt) -> Option<i32> {
         O::V6Mtu(n) | O::V6AddrPreferences(n) | O::TcpKeepIdle(n) | O::TcpKeepIntvl(n) => *n as i32,
         O::TcpKeepCnt(n) | O::TcpDeferAccept(n) | O::TcpWindowClamp(n) => *n as i32,
         O::TcpUserTimeout(n) | O::TcpNotSentLowat(n) | O::TcpFastOpen(n) => *n as i32,
-        O::IpTos(n) | O::IpMulticastTtl(n) | O::IpMinTtl(n) | O::V6MulticastHops(n) => i32::from(*n),
+        O::IpTos(n) | O::IpMulticastTtl(n) | O::IpMinTtl(n) | O::V6MinHopCount(n) | O::V6MulticastHops(n) => {
+            i32::from(*n)
+        }
         O::V6Tclass(n) | O::TcpSynCnt(n) => i32::from(*n),
         O::TcpMaxSeg(n) | O::UdpSegment(n) | O::UdpLiteSendCoverage(n) => i32::from(*n),
         O::UdpLiteRecvCoverage(n) => i32::from(*n),

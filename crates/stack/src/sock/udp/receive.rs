@@ -243,9 +243,10 @@ fn accepted_len(
     }
 }
 
-/// `IP_MINTTL`: packets from farther away are not taken.
+/// `IP_MINTTL`, `IPV6_MINHOPCOUNT`: packets from farther away are not taken (RFC 5082).
 pub(crate) fn below_min_ttl(socket: &Socket, arrival: &Arrival) -> bool {
-    arrival.src.is_ipv4() && arrival.ttl < socket.opts.min_ttl
+    let opts = &socket.opts;
+    arrival.ttl < if arrival.src.is_ipv4() { opts.min_ttl } else { opts.min_hops6 }
 }
 
 /// What recvmsg tells of a packet besides its payload.
