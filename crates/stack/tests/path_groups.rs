@@ -280,3 +280,87 @@ fn refusing_routes_refuse_as_they_say() {
         net.seconds(10);
     }
 }
+
+/// An IGMP query to all systems as a frame.
+fn igmp_query(max_response_ds: u32, v3: bool) -> Vec<u8> {
+    use netspace_wire::igmp::{IgmpRepr, QueryV3};
+    use netspace_wire::ipv4::Ipv4Repr;
+    let v3 = v3.then(|| QueryV3 { suppress: false, robustness: 2, interval_s: 125, sources: Vec::new() });
+    let repr = IgmpRepr::Query { max_response_ds, group: [0, 0, 0, 0].into(), v3 };
+    let mut igmp = vec![0; repr.header_len()];
+    repr.emit(&mut igmp);
+    let ip = Ipv4Repr { ttl: 1, ..Ipv4Repr::new([10, 0, 0, 9].into(), [224, 0, 0, 1].into(), 2, igmp.len()) };
+    let mut header = [0; 20];
+    ip.emit(&mut header);
+    [[1, 0, 0x5e, 0, 0, 1, 2, 0, 0, 0, 9, 9, 8, 0].as_slice(), &header, &igmp].concat()
+}
+
+#[test]
+fn the_oldest_querier_decides_until_its_time_is_over() {
+    let mut net = switched(true);
+    let s = udp(&mut net, 1, "0.0.0.0:5000");
+    join(&mut net, 1, s, "239.1.2.3");
+    net.seconds(5);
+    let to = (1, net.dev(1, "eth0"));
+    let heard = |net: &Net| ["v1", "v2", "v3"].map(|v| net.logged(&[&format!("igmp {v} report")]));
+    // At 0 s a querier of version 1, at 15 s one of version 2: version 1 is spoken for 400 s, version 2 for 260 s.
+    net.inject(to, &igmp_query(0, false));
+    net.seconds(15);
+    for (wait, version) in [(0, 0), (300, 0), (100, 2)] {
+        net.seconds(wait);
+        let before = heard(&net);
+        net.inject(to, &igmp_query(10, wait > 0));
+        net.seconds(5);
+        let after = heard(&net);
+        for v in 0..3 {
+            assert_eq!(after[v] > before[v], v == version, "version {} after {wait} s", v + 1);
+        }
+    }
+}
+
+#[test]
+fn a_query_that_gives_no_time_is_answered_at_once() {
+    let mut net = switched(true);
+    let s = udp(&mut net, 1, "0.0.0.0:5000");
+    join(&mut net, 1, s, "239.1.2.3");
+    net.seconds(5);
+    let to = (1, net.dev(1, "eth0"));
+    let before = net.logged(&["igmp v3 report"]);
+    net.inject(to, &igmp_query(0, true));
+    net.advance(std::time::Duration::from_millis(200));
+    assert!(net.logged(&["igmp v3 report"]) > before);
+}
+
+#[test]
+fn listener_queries_come_from_the_link_with_a_router_alert() {
+    use netspace_wire::ipv6::Ipv6Repr;
+    use netspace_wire::ipv6::ext::router_alert_header;
+    use netspace_wire::mld::MldRepr;
+    let mut net = switched(true);
+    let s = udp(&mut net, 1, "[::]:5000");
+    join(&mut net, 1, s, "ff05::1234");
+    net.seconds(5);
+    let to = (1, net.dev(1, "eth0"));
+    let all: std::net::Ipv6Addr = "ff02::1".parse().unwrap();
+    for (src, alert, answered) in [("::", true, false), ("fe80::9", false, false), ("fe80::9", true, true)] {
+        let src = src.parse().unwrap();
+        let repr = MldRepr::Query { max_response_ms: 100, group: std::net::Ipv6Addr::UNSPECIFIED, v2: None };
+        let mut mld = vec![0; repr.header_len()];
+        repr.emit(&mut mld);
+        netspace_wire::icmpv6::fill_checksum(src, all, &mut mld);
+        let (next, options) = match alert {
+            true => (0, router_alert_header(58).to_vec()),
+            false => (58, Vec::new()),
+        };
+        let rest = [options, mld].concat();
+        let mut header = [0; 40];
+        Ipv6Repr { hop_limit: 1, ..Ipv6Repr::new(src, all, next, rest.len()) }.emit(&mut header);
+        let frame =
+            [[0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 9, 9, 0x86, 0xdd].as_slice(), &header, &rest].concat();
+        let reports = |net: &Net| net.logged(&["multicast listener report", "ff05::1234"]);
+        let before = reports(&net);
+        net.inject(to, &frame);
+        net.seconds(2);
+        assert_eq!(reports(&net) > before, answered, "from {src}, alert: {alert}");
+    }
+}

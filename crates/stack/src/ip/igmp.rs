@@ -13,8 +13,10 @@ use crate::membership::{Due, Filter, packed, within};
 use crate::route::SendInfo;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
 
-/// How long an older querier is believed to be there.
-const OLDER_QUERIER_PRESENT: Duration = Duration::from_secs(400);
+/// How long a querier of version 1 is believed to be there (RFC 2236 §8.11).
+const V1_QUERIER_PRESENT: Duration = Duration::from_secs(400);
+/// The same of version 2 (RFC 3376 §8.12: 2 × 125 s + 10 s).
+const V2_QUERIER_PRESENT: Duration = Duration::from_secs(260);
 /// The time in which changes are collected into one report.
 const CHANGE_DELAY: Duration = Duration::from_millis(1);
 /// Headers around the records of a report: IPv4 with router alert, IGMP.
@@ -210,16 +212,15 @@ fn query(
     group: Ipv4Addr,
     v3: Option<QueryV3<Ipv4Addr>>,
 ) {
-    let asked = if max_response_ds == 0 {
-        V1_RESPONSE
-    } else {
-        Duration::from_millis(u64::from(max_response_ds) * 100)
+    let told = Duration::from_millis(u64::from(max_response_ds) * 100);
+    // Only version 1 leaves the time out; in version 3 none means at once.
+    let (asked, older) = match (&v3, max_response_ds) {
+        (Some(_), _) => (told, None),
+        (None, 0) => (V1_RESPONSE, Some((1, V1_QUERIER_PRESENT))),
+        (None, _) => (told, Some((2, V2_QUERIER_PRESENT))),
     };
-    if v3.is_none() {
-        let version = if max_response_ds == 0 { 1 } else { 2 };
-        if let Some(device) = ns.dev.get_mut(dev) {
-            device.groups4.heard_older(version, t.now + OLDER_QUERIER_PRESENT);
-        }
+    if let (Some((version, present)), Some(device)) = (older, ns.dev.get_mut(dev)) {
+        device.groups4.heard_older(version, t.now + present);
     }
     let speaks_v3 = version(ns, t, dev) == 3;
     let groups: Vec<Ipv4Addr> =

@@ -6,7 +6,7 @@ use netspace_base::{DevId, DropReason, Duration, Pkt};
 use netspace_wire::MacAddr;
 use netspace_wire::icmpv6::fill_checksum;
 use netspace_wire::igmp::{GroupRecord, QueryV3};
-use netspace_wire::ipv6::ext::{Chain, router_alert_header};
+use netspace_wire::ipv6::ext::{ALERT_MLD, Chain, router_alert_header};
 use netspace_wire::ipv6::{ALL_MLDV2_ROUTERS, ALL_NODES, ALL_ROUTERS, HEADER_LEN, Ipv6Repr};
 use netspace_wire::mld::MldRepr;
 use netspace_wire::protocol;
@@ -200,10 +200,13 @@ pub(super) fn is_mld(packet: &[u8]) -> bool {
 /// Takes an MLD message (data = ICMPv6 header on; its checksum was checked).
 pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: &Arrival) -> Step {
     pkt.linearize();
-    // RFC 3810 §6.2: from a link-local address with hop limit 1.
+    // RFC 3810 §5.2.13, §6.2: from a link-local address with hop limit 1; a query with a router alert, and never from `::`.
     let from_link = matches!(arrival.src, IpAddr::V6(a) if a.is_unicast_link_local() || a.is_unspecified());
     let parsed = MldRepr::parse(pkt.data()).ok().filter(|_| from_link && arrival.ttl == 1);
     let Some((repr, _)) = parsed else { return Err(Stop::Drop(pkt, DropReason::IgmpMalformed)) };
+    if matches!(repr, MldRepr::Query { .. }) && !is_from_router(&pkt, arrival) {
+        return Err(Stop::Drop(pkt, DropReason::IgmpMalformed));
+    }
     match repr {
         MldRepr::Query { max_response_ms, group, v2 } => {
             query(ns, t, pkt.dev, max_response_ms, group, v2);
@@ -217,6 +220,12 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>, arrival: 
         MldRepr::Done { .. } | MldRepr::ReportV2 { .. } => {}
     }
     Ok(pkt)
+}
+
+/// Whether a query bears what routers put there: a source, and a router alert.
+fn is_from_router(query: &Pkt, arrival: &Arrival) -> bool {
+    let alert = Chain::parse(query.network_header()).is_ok_and(|chain| chain.router_alert == Some(ALERT_MLD));
+    alert && !arrival.src.is_unspecified()
 }
 
 /// A router asks who is a member (RFC 3810 §6.2).

@@ -92,13 +92,13 @@ pub struct Groups<A> {
     filter: u64,
     due: Vec<(Instant, Due<A>)>,
     changes: Vec<Change<A>>,
-    /// The newest version that queriers on the link speak, below the newest that there is, and until when that holds.
-    older: Option<(u8, Instant)>,
+    /// Until when queriers of version 1, of version 2 are believed to be on the link.
+    older: [Instant; 2],
 }
 
 impl<A> Default for Groups<A> {
     fn default() -> Self {
-        Self { list: Vec::new(), filter: 0, due: Vec::new(), changes: Vec::new(), older: None }
+        Self { list: Vec::new(), filter: 0, due: Vec::new(), changes: Vec::new(), older: [Instant::ZERO; 2] }
     }
 }
 
@@ -250,26 +250,22 @@ impl<A: GroupAddr> Groups<A> {
 
     /// A querier spoke an older version: for a while this host does, too (RFC 3376 §7.2.1).
     pub(crate) fn heard_older(&mut self, version: u8, until: Instant) {
-        let version = self.older.filter(|(_, end)| *end > until).map_or(version, |(v, _)| v.min(version));
-        self.older = Some((version, until));
+        self.older[usize::from(version) - 1] = until;
         self.due.retain(|(_, d)| matches!(d, Due::One(..)));
         self.changes.clear();
     }
 
-    /// The version to speak; `newest` unless an older querier is there or `forced` says otherwise.
+    /// The version to speak: that of the oldest querier that is there, `newest` without any, unless `forced` says otherwise.
     pub(crate) fn version(&self, now: Instant, newest: u8, forced: i32) -> u8 {
-        match (forced, self.older) {
-            (1.., _) => forced as u8,
-            (_, Some((version, until))) if now < until => version,
-            _ => newest,
-        }
+        let older = (1..newest).find(|&version| now < self.older[usize::from(version) - 1]);
+        if forced > 0 { forced as u8 } else { older.unwrap_or(newest) }
     }
 
     /// The device went down: nothing is due any more, older queriers are forgotten.
     pub(crate) fn reset(&mut self) {
         self.due.clear();
         self.changes.clear();
-        self.older = None;
+        self.older = [Instant::ZERO; 2];
     }
 }
 

@@ -21,6 +21,8 @@ pub const OPTIONS_MAX: usize = 8;
 const PAD1: u8 = 0;
 const PADN: u8 = 1;
 const ROUTER_ALERT: u8 = 5;
+/// The value of a router alert that marks an MLD message (RFC 2711 §2.1).
+pub const ALERT_MLD: u16 = 0;
 
 /// A fragment header (RFC 8200 §4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
