@@ -364,3 +364,28 @@ fn listener_queries_come_from_the_link_with_a_router_alert() {
         assert_eq!(reports(&net) > before, answered, "from {src}, alert: {alert}");
     }
 }
+
+#[test]
+fn the_reverse_path_filter_holds_for_groups_and_broadcasts() {
+    let mut net = routed();
+    net.sysctl(2, "ipv4.conf.all.rp_filter", "1");
+    net.call(2, |ns, t| ns.del_route(t, "0.0.0.0/0".parse().unwrap(), None, None)).unwrap();
+    let to = (2, net.dev(2, "eth0"));
+    for (dst, mac) in [([224, 0, 0, 1], [1, 0, 0x5e, 0, 0, 1]), ([255; 4], [0xff; 6])] {
+        for (src, refused) in [([192, 0, 2, 1], 1), ([10, 0, 2, 1], 0), ([0; 4], 0)] {
+            let mut header = [0; 20];
+            netspace_wire::ipv4::Ipv4Repr::new(src.into(), dst.into(), 17, 8).emit(&mut header);
+            let frame = [mac.as_slice(), &[2, 0, 0, 0, 9, 9, 8, 0], &header, &[0; 8]].concat();
+            let before = net.dropped(DropReason::ReversePath);
+            net.inject(to, &frame);
+            assert_eq!(net.dropped(DropReason::ReversePath) - before, refused, "{src:?} to {dst:?}");
+        }
+    }
+    // From and to 0.0.0.0 is a broadcast, too.
+    let mut header = [0; 20];
+    netspace_wire::ipv4::Ipv4Repr::new([0; 4].into(), [0; 4].into(), 17, 8).emit(&mut header);
+    let frame = [[0xff; 6].as_slice(), &[2, 0, 0, 0, 9, 9, 8, 0], &header, &[0; 8]].concat();
+    let before = net.hosts[2].snmp.get(Counter::IpExtInBcastPkts);
+    net.inject(to, &frame);
+    assert_eq!(net.hosts[2].snmp.get(Counter::IpExtInBcastPkts) - before, 1);
+}

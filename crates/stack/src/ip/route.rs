@@ -71,13 +71,14 @@ fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(Route
         // Queries come from routers, whom no filter of sources is about.
         let asked = ip.protocol == netspace_wire::protocol::IGMP && device.groups4.is_member(ip.dst);
         let member = looped || asked || device.groups4.allows(ip.dst, ip.src) || device.allmulti > 0;
-        return if member {
-            Ok((RouteIn::Multicast, false))
-        } else {
-            Err(silently(DropReason::GroupNotJoined))
-        };
+        if !member {
+            return Err(silently(DropReason::GroupNotJoined));
+        }
+        check_reverse_path(ns, now, pkt, ip, looped)?;
+        return Ok((RouteIn::Multicast, false));
     }
-    if ip.dst.is_broadcast() || (ip.dst.is_unspecified() && ip.src.is_unspecified()) {
+    if is_to_everybody(ip) {
+        check_reverse_path(ns, now, pkt, ip, looped)?;
         return Ok((RouteIn::Broadcast, false));
     }
     let query = Query {
@@ -96,9 +97,7 @@ fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(Route
             silently(DropReason::ForwardingOff)
         });
     };
-    if !looped {
-        check_reverse_path(ns, now, pkt, ip)?;
-    }
+    check_reverse_path(ns, now, pkt, ip, looped)?;
     match route.kind {
         Kind::Local | Kind::Anycast => Ok((RouteIn::Local, true)),
         Kind::Broadcast => Ok((RouteIn::Broadcast, true)),
@@ -116,6 +115,11 @@ fn route_in(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(Route
     }
 }
 
+/// Whether a packet is for every host of the link: to 255.255.255.255, or as 4.2BSD did it, from and to 0.0.0.0.
+const fn is_to_everybody(ip: &Ipv4Repr) -> bool {
+    ip.dst.is_broadcast() || (ip.dst.is_unspecified() && ip.src.is_unspecified())
+}
+
 /// Addresses that may not be in a packet from a link (martians: RFC 1122 §3.2.1.3, RFC 1812 §5.3.7).
 fn check_addresses(ns: &Netns, dev: DevId, ip: &Ipv4Repr, looped: bool) -> Result<(), Refusal> {
     if ip.src.is_multicast() || ip.src.is_broadcast() {
@@ -123,7 +127,7 @@ fn check_addresses(ns: &Netns, dev: DevId, ip: &Ipv4Repr, looped: bool) -> Resul
     }
     // "This host" without an address yet (DHCP) speaks to broadcasts and groups only.
     let zero_source = ip.src.octets()[0] == 0;
-    if zero_source && !ip.dst.is_broadcast() && !ip.dst.is_multicast() {
+    if zero_source && !is_to_everybody(ip) && !ip.dst.is_multicast() {
         return Err(silently(DropReason::IpSourceInvalid));
     }
     if ip.dst.octets()[0] == 0 && !(ip.dst.is_unspecified() && zero_source) {
@@ -148,10 +152,16 @@ fn check_addresses(ns: &Netns, dev: DevId, ip: &Ipv4Repr, looped: bool) -> Resul
 }
 
 /// The reverse-path filter (RFC 3704): strict, the way back leads by the same device; loose, there is one.
-fn check_reverse_path(ns: &Netns, now: Instant, pkt: &Pkt, ip: &Ipv4Repr) -> Result<(), Refusal> {
+fn check_reverse_path(
+    ns: &Netns,
+    now: Instant,
+    pkt: &Pkt,
+    ip: &Ipv4Repr,
+    looped: bool,
+) -> Result<(), Refusal> {
     let own = ns.dev.get(pkt.dev).map_or(0, |d| d.conf.v4.rp_filter);
     let mode = own.max(ns.sysctl.all4.rp_filter);
-    if mode == 0 || ip.src.is_unspecified() {
+    if mode == 0 || looped || ip.src.is_unspecified() {
         return Ok(());
     }
     let query = Query { mark: pkt.mark, ..Query::to(ip.src) };
