@@ -348,10 +348,17 @@ impl Netns {
         if mac[0] & 1 != 0 || mac == [0; 6] || device.is_loopback() {
             return Err(SockError::AddressNotAvailable);
         }
-        device.mac = mac;
+        let old = std::mem::replace(&mut device.mac, mac);
+        let master = device.master;
         let addrs: Vec<_> = device.addrs4.iter().map(|a| a.addr).collect();
         for addr in addrs {
             neigh::arp::announce(self, t, dev, addr);
+        }
+        if let Some(master) = master {
+            self.with_bridge(master, |b| {
+                b.forget(old);
+                b.add_permanent(mac, dev, true);
+            });
         }
         Ok(())
     }

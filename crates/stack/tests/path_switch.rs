@@ -155,3 +155,16 @@ fn an_unplugged_link_drops_and_comes_back() {
     assert_eq!(net.ping(0, "fd00::2", 56), Ok((56, 64)));
     net.assert_ledger();
 }
+
+#[test]
+fn a_bridge_knows_a_port_by_its_new_address() {
+    let mut net = switched(true);
+    let port = net.dev(2, "eth0");
+    let bridge = net.dev(2, "br0");
+    let old = net.hosts[2].dev.get(port).unwrap().mac;
+    let new = [2, 0, 0, 0, 0, 99];
+    net.call(2, |ns, t| ns.set_mac(t, port, new)).unwrap();
+    let fdb = net.hosts[2].dev.get(bridge).unwrap().bridge().unwrap().fdb();
+    assert!(fdb.iter().any(|(mac, e)| *mac == new && e.local && e.port == port), "{fdb:?}");
+    assert!(fdb.iter().all(|(mac, _)| *mac != old), "{fdb:?}");
+}
