@@ -193,3 +193,24 @@ fn ipv6_goes_off_and_on() {
     net.addr(1, "eth0", "fd00::2/64");
     assert_eq!(net.ping(0, "fd00::2", 8), Ok((8, 64)));
 }
+
+#[test]
+fn link_local_packets_stay_on_their_link_but_may_turn_there() {
+    let mut net = routed();
+    let ll = |net: &Net, n: usize| {
+        let device = net.hosts[n].dev.by_name("eth0").unwrap();
+        device.addrs6.iter().find(|a| a.addr.is_unicast_link_local()).unwrap().addr
+    };
+    let src = ll(&net, 0);
+    let to = (1, net.dev(1, "eth0"));
+    let mac = net.hosts[1].dev.get(to.1).unwrap().mac;
+    // To another host of the same link the router passes it on, and tells of the shorter way; to another link never.
+    for (dst, forwarded, told) in [("fd00:1::77", 1, 0), ("fd00:2::2", 1, 1)] {
+        let mut header = [0; 40];
+        Ipv6Repr::new(src, dst.parse().unwrap(), protocol::UDP, 8).emit(&mut header);
+        let frame = [mac.as_slice(), &[2, 0, 0, 0, 9, 9, 0x86, 0xdd], &header, &[0; 8]].concat();
+        net.inject(to, &frame);
+        assert_eq!(net.hosts[1].snmp.get(Counter::Ip6OutForwDatagrams), forwarded, "to {dst}");
+        assert_eq!(net.dropped(DropReason::ScopeExceeded), told, "to {dst}");
+    }
+}

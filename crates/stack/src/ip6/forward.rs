@@ -37,8 +37,8 @@ pub(crate) fn forward(
         icmp::send_error(ns, t, &pkt, Error::TimeExceeded);
         return Err(Stop::Drop(pkt, DropReason::TtlExceeded));
     }
-    // RFC 4291 §2.5.6: link-local addresses stay on their link.
-    if ip.src.is_unicast_link_local() || ip.dst.is_unicast_link_local() {
+    // RFC 4291 §2.5.6: link-local addresses stay on their link; there a packet may turn.
+    if dev != pkt.dev && (ip.src.is_unicast_link_local() || ip.dst.is_unicast_link_local()) {
         icmp::send_error(ns, t, &pkt, Error::BeyondScope);
         return Err(Stop::Drop(pkt, DropReason::ScopeExceeded));
     }
