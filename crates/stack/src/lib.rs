@@ -10,7 +10,7 @@
 //! socket → ip::send → header ───────────────────────────────→ ip::output → neigh → dev::send → Effect::Xmit
 //! ```
 //! `ip6` has the same stages under the same names. Re-entry (loopback, bridge to its own device, looped multicast, a packet
-//! whose next hop or MTU refuses it and whose sender is to be told) goes through the namespace's backlog: there is no
+//! whose next hop or MTU refuses it and whose sender is to be told) goes through the namespace's queues: there is no
 //! recursion, and the order is deterministic.
 //!
 //! The modules stand in this order, and each names only those below it:

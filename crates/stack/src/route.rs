@@ -193,9 +193,11 @@ impl<A: Copy + Eq + Hash + Ord> Exceptions<A> {
         self.map.clear();
     }
 
-    /// Forgets all that `keep` does not accept.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&A, &mut Exception<A>) -> bool) {
-        self.map.retain(keep);
+    /// Forgets what redirects said about a gateway; true if there was something.
+    pub(crate) fn forget_gateway(&mut self, gateway: A) -> bool {
+        let before = self.map.len();
+        self.map.retain(|_, e| e.gateway != Some(gateway));
+        self.map.len() < before
     }
 
     /// All that holds at `now`, by destination.

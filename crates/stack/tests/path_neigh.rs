@@ -289,3 +289,63 @@ fn a_link_that_comes_and_goes_does_not_multiply_solicitations() {
     // After one or two seconds of duplicate address detection: at once, after 4 s, 8 s, 16 s.
     assert!((3..=4).contains(&(asked(&net) - before)), "{} were sent", asked(&net) - before);
 }
+
+/// A client whose default route leads by r1, and whose way to 10.0.1.2 r1 has redirected to r2: client, r1, r2.
+fn redirected() -> Net {
+    let mut net = Net::new();
+    let (client, r1, r2) = (net.host("client"), net.router("r1"), net.router("r2"));
+    let switch = net.switch("switch", true);
+    for n in [client, r1, r2] {
+        net.link(n, switch);
+    }
+    for (n, v4) in [(client, "10.0.0.9/24"), (r1, "10.0.0.1/24"), (r2, "10.0.0.2/24")] {
+        net.addr(n, "eth0", v4);
+    }
+    net.seconds(3);
+    net.route(client, "0.0.0.0/0", "10.0.0.1");
+    net.route(r1, "10.0.1.0/24", "10.0.0.2");
+    net.addr(r2, "eth0", "10.0.1.2/32");
+    assert!(net.ping(client, "10.0.1.2", 56).is_ok());
+    assert_eq!(net.hosts[client].learnt_paths4(net.t.now).len(), 1, "r2 is learnt");
+    net
+}
+
+#[test]
+fn a_redirect_to_a_gateway_that_died_is_forgotten() {
+    let mut net = redirected();
+    for conf in ["all", "eth0"] {
+        net.sysctl(1, &format!("ipv4.conf.{conf}.send_redirects"), "0");
+    }
+    net.links[2].lose = Some(Box::new(|_| true));
+    for _ in 0..4 {
+        let _ = net.ping(0, "10.0.1.2", 56);
+        net.seconds(10);
+    }
+    assert_eq!(net.hosts[0].learnt_paths4(net.t.now), [], "back to the route's own gateway");
+}
+
+#[test]
+fn a_redirect_goes_with_its_device() {
+    let mut net = redirected();
+    let dev = net.dev(0, "eth0");
+    net.call(0, |ns, t| ns.set_up(t, dev, false)).unwrap();
+    assert_eq!(net.hosts[0].learnt_paths4(net.t.now), []);
+}
+
+#[test]
+fn only_neighbours_are_redirected() {
+    let mut net = redirected();
+    // A packet from beyond: its sender could not use the better gateway.
+    let to = (1, net.dev(1, "eth0"));
+    let mac = net.hosts[1].dev.get(to.1).unwrap().mac;
+    net.route(1, "192.0.2.0/24", "10.0.0.9");
+    let sent = |net: &Net| net.hosts[1].snmp.get(netspace_stack::snmp::Counter::IcmpOutRedirects);
+    let before = sent(&net);
+    for (src, more) in [([192, 0, 2, 1], 0), ([10, 0, 0, 77], 1)] {
+        let mut header = [0; 20];
+        netspace_wire::ipv4::Ipv4Repr::new(src.into(), [10, 0, 1, 2].into(), 17, 8).emit(&mut header);
+        let frame = [mac.as_slice(), &[2, 0, 0, 0, 9, 9, 8, 0], &header, &[0; 8]].concat();
+        net.inject(to, &frame);
+        assert_eq!(sent(&net) - before, more, "from {src:?}");
+    }
+}

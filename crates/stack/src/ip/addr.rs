@@ -110,8 +110,9 @@ pub(crate) fn device_up(ns: &mut Netns, t: &mut Turn, dev: DevId) {
     ns.routes_changed();
 }
 
-/// The device went down: every route over it goes.
+/// The device went down: every route over it goes, and what was learnt about paths.
 pub(crate) fn device_down(ns: &mut Netns, dev: DevId) {
+    ns.ip.exceptions.clear();
     ns.fib4.retain(|route| {
         route.hops.retain(|hop| hop.dev != dev);
         !route.hops.is_empty() || route.kind.is_refusal()

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use netspace_base::{Detail, DevId, DropReason, Pkt, PktType, Point};
+use netspace_fib::{Kind, Query};
 use netspace_wire::ipv4::{self, Ipv4Repr};
 
 use super::output;
@@ -62,8 +63,12 @@ fn redirect(ns: &mut Netns, t: &mut Turn, pkt: &Pkt, ip: &Ipv4Repr, via: Ipv4Add
     let all = &ns.sysctl.all4;
     let sends = all.send_redirects != 0 || device.conf.v4.send_redirects != 0;
     let shared = all.shared_media != 0 || device.conf.v4.shared_media != 0;
+    // Only a neighbour on this link could send to `via` itself.
+    let query = Query::to(ip.src);
+    let back = ns.fib4.lookup(&query, |_, hop| (hop.dev == pkt.dev).then_some(0));
+    let neighbour = back.is_some_and(|(route, hop)| route.kind == Kind::Unicast && hop.via.is_none());
     let same_subnet = device.addrs4.iter().any(|a| a.net().contains(&ip.src) && a.net().contains(&via));
-    if sends && (shared || same_subnet) && !ip.options.source_route_pending() {
+    if sends && neighbour && (shared || same_subnet) && !ip.options.source_route_pending() {
         icmp::send_error(ns, t, pkt, Error::Redirect4 { gateway: via });
     }
 }

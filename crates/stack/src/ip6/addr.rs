@@ -151,6 +151,7 @@ pub(crate) fn device_down(ns: &mut Netns, dev: DevId, all: bool) {
         route.hops.retain(|hop| hop.dev != dev);
         !route.hops.is_empty() || route.kind.is_refusal()
     });
+    ns.ip6.exceptions.clear();
     super::mld::device_down(ns, dev);
     super::discover::device_down(ns, dev);
     ns.routes_changed();

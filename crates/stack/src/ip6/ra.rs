@@ -148,7 +148,7 @@ fn parameters(ns: &mut Netns, dev: DevId, adv: &RouterAdvertisement, mtu: Option
 pub(crate) fn router_gone(ns: &mut Netns, dev: DevId, router: Ipv6Addr) {
     let by = NextHop::by(router, dev);
     ns.fib6.retain(|r| r.protocol != protocol::RA || r.hops.first() != Some(&by));
-    ns.ip6.exceptions.retain(|_, e| e.gateway != Some(router));
+    ns.ip6.exceptions.forget_gateway(router);
     ns.routes_changed();
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn receive(
         };
         resolve::update(ns, t, arrival.dev, IpAddr::V6(target), news, true);
     }
-    // Until neighbour discovery finds the target unreachable, or the clean-up that Linux does for learnt routes.
+    // Until neighbour discovery finds the target unreachable, or as long as Linux keeps learnt routes.
     let expires = t.now + Duration::from_secs(ns.sysctl.route6.gc_timeout as u64 * 5);
     ns.ip6.exceptions.update(t.now, destination, expires, |e| e.gateway = Some(target));
     ns.routes_changed();

@@ -235,8 +235,16 @@ fn fail(ns: &mut Netns, t: &mut Turn, id: NeighId) {
         let step = ns.refuse_later(pkt, Error::HostUnreachable, DropReason::NeighFailed);
         ns.finish(t, step);
     }
-    // A default router does not answer any more: kept routes must be chosen anew, so that another is tried.
-    if addr.is_ipv6() {
+    // A router does not answer any more: what redirects said of it is forgotten (RFC 1122 §3.3.1.4, RFC 4861 §7.3.3), and kept
+    // routes must be chosen anew, so that another is tried.
+    let anew = match addr {
+        IpAddr::V4(gateway) => ns.ip.exceptions.forget_gateway(gateway),
+        IpAddr::V6(gateway) => {
+            ns.ip6.exceptions.forget_gateway(gateway);
+            true
+        }
+    };
+    if anew {
         ns.routes_changed();
     }
 }
