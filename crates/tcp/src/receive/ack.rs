@@ -25,6 +25,8 @@ impl Connection {
                 return Err(reasons::bad_ack());
             }
             self.establish(now, ack, segment);
+            // Its window counts, also if it is smaller than the SYN's.
+            self.send.wl2 = ack - 1;
             if !self.flags.contains(Flags::ACTIVE) {
                 self.ecn.on_first_ack(segment);
             }
