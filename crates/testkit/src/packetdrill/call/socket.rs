@@ -213,7 +213,7 @@ fn lingers(runner: &mut Runner, id: netspace_stack::sock::SockId, progress: &mut
     }
     let over = progress.deadline.is_some_and(|deadline| world.t.now >= deadline);
     progress.deadline = progress.deadline.filter(|_| !over);
-    world.ns.send_queue_len(id) > 0 && !over
+    !world.ns.is_all_acked(id) && !over
 }
 
 /// getsockname(fd, address, length), getpeername(…). An address in the script must be the one that comes back.
