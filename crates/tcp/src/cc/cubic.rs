@@ -23,8 +23,6 @@ pub(super) struct Cubic {
     epoch: Option<Instant>,
     /// The plateau, bytes.
     w_max: u32,
-    /// The window before the last reduction, bytes.
-    cwnd_prior: u32,
     /// `w_max` before the last reduction, to take it back.
     w_max_prior: u32,
     /// Time from the epoch's start to the plateau.
@@ -53,15 +51,12 @@ impl Window for Cubic {
         let elapsed_ms = acked.at.now.saturating_since(epoch).as_millis() as u64;
         let target = self.window_at(elapsed_ms + acked.at.srtt.as_millis() as u64, acked.at.mss);
         let target = target.clamp(u64::from(cwnd), u64::from(cwnd) * 3 / 2);
-        self.remainder += (target - u64::from(cwnd)) * u64::from(acked.bytes);
-        let cubic = cwnd.saturating_add((self.remainder / u64::from(cwnd)) as u32);
-        self.remainder %= u64::from(cwnd);
-
         self.grow_reno_estimate(cwnd, acked);
-        if self.window_at(elapsed_ms, acked.at.mss) < u64::from(self.w_est) {
-            return cubic.max(self.w_est);
-        }
-        cubic
+        let more = (target - u64::from(cwnd)).max(self.behind_reno(cwnd, acked.at.mss));
+        self.remainder += more * u64::from(acked.bytes);
+        let grown = cwnd.saturating_add((self.remainder / u64::from(cwnd)) as u32);
+        self.remainder %= u64::from(cwnd);
+        grown
     }
 
     /// §4.6 and §4.7: the window after congestion; remembers the plateau, lower when the last was not reached again, so
@@ -71,7 +66,6 @@ impl Window for Cubic {
         self.w_max_prior = self.w_max;
         self.w_max =
             if cwnd < self.w_max { (u64::from(cwnd) * (10 + BETA_TENTHS) / 20) as u32 } else { cwnd };
-        self.cwnd_prior = cwnd;
         (u64::from(cwnd) * BETA_TENTHS / 10) as u32
     }
 
@@ -114,12 +108,18 @@ impl Cubic {
         if t_ms < self.k_ms { plateau.saturating_sub(change) } else { plateau.saturating_add(change) }
     }
 
-    /// §4.3: α = 3(1−β)/(1+β) = 9/17 segment each round trip, a whole one once it is at the former window.
+    /// §4.3: α = 3(1−β)/(1+β) = 9/17 segment each round trip, also beyond the former window: the RFC has a whole segment
+    /// there, Linux does not.
     fn grow_reno_estimate(&mut self, cwnd: u32, acked: &Acked) {
-        let step = u64::from(acked.bytes) * u64::from(acked.at.mss);
-        self.remainder_est += if self.w_est >= self.cwnd_prior { step } else { step * 9 / 17 };
+        self.remainder_est += u64::from(acked.bytes) * u64::from(acked.at.mss) * 9 / 17;
         self.w_est = self.w_est.saturating_add((self.remainder_est / u64::from(cwnd)) as u32);
         self.remainder_est %= u64::from(cwnd);
+    }
+
+    /// By how much Reno would be ahead, in whole segments: made up for within a round trip, as Linux does, where the RFC
+    /// jumps there.
+    fn behind_reno(&self, cwnd: u32, mss: u32) -> u64 {
+        u64::from((self.w_est / mss).saturating_sub(cwnd / mss)) * u64::from(mss)
     }
 }
 
