@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask test | tidy | packetdrill | soak | fuzz | bench`.
+//! Project tasks: `cargo xtask test | tidy | packetdrill | soak | differential | fuzz | bench`.
 
 mod bench;
 mod circles;
@@ -24,6 +24,7 @@ Tasks:
   packetdrill PATH...
                   packetdrill scripts against the stack, in virtual time (tests/packetdrill/README.md; --help)
   soak            the long tests, in release: 10 GB over a bad link in virtual time
+  differential    as root: what programs see here and on the kernel, and CUBIC's goodput beside the kernel's (minutes)
   fuzz [SECONDS]  each fuzz target for SECONDS (default 10)
   rfc             each demand of RFC 9293 with the tests that show it
   mutate CRATE [OPTIONS]  change CRATE in small ways and see whether its tests notice (cargo-mutants; hours)
@@ -49,6 +50,7 @@ fn task(words: &[&str]) -> Result<()> {
     match words {
         ["test"] => test(),
         ["soak"] => soak(),
+        ["differential"] => differential(),
         ["tidy"] => tidy::check(&root()),
         ["fuzz"] => fuzz::all(&root(), 10),
         ["fuzz", seconds] => fuzz::all(&root(), seconds.parse()?),
@@ -71,6 +73,12 @@ fn root() -> PathBuf {
 
 fn soak() -> Result<()> {
     run::cargo("soak", &["test", "--release", "-p", "netspace-lab", "--test", "nets"])
+}
+
+fn differential() -> Result<()> {
+    let words =
+        ["test", "-p", "netspace-cli", "--test", "differential", "--", "--include-ignored", "--nocapture"];
+    run::cargo("differential", &words)
 }
 
 fn test() -> Result<()> {

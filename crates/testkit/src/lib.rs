@@ -4,6 +4,7 @@
 //! Development only; nothing of it ships.
 
 pub mod packetdrill;
+mod relay;
 mod sandbox;
 mod scratch;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub use relay::Relay;
 pub use sandbox::{NOBODY, confine};
 pub use scratch::Scratch;
 

@@ -13,6 +13,7 @@
 //! differential connect`.
 
 mod differences;
+mod goodput;
 mod systems;
 
 use differences::Listed;

@@ -48,6 +48,14 @@ pub(crate) fn not_here() -> Option<String> {
     (!namespace.is_ok_and(|status| status.success())).then(|| "unshare -n is refused".to_owned())
 }
 
+/// Waits until a process that was started by `unshare -n` is in a network namespace of its own.
+pub(crate) fn until_unshared(pid: u32) {
+    let own = std::fs::read_link("/proc/self/ns/net").expect("this process's namespace");
+    netspace_testkit::eventually("a namespace of its own", || {
+        std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|theirs| theirs != own)
+    });
+}
+
 /// Plays a group on both; the kernel's sheets first.
 #[track_caller]
 pub(crate) fn play(group: &str) -> (Sheets, Sheets) {
