@@ -85,6 +85,11 @@ fn copy_stage(lab: &Lab, below: &str) {
 
 fn settings(command: &mut Command) {
     command.env("PYTHONDONTWRITEBYTECODE", "1");
+    // The machine's, which a namespace of its own cannot change: our hosts are told to have the same.
+    for limit in ["rmem_max", "wmem_max"] {
+        let value = std::fs::read_to_string(format!("/proc/sys/net/core/{limit}")).unwrap_or_default();
+        command.env(format!("NETSPACE_{limit}"), value.trim());
+    }
     if let Some(only) = std::env::var_os("NETSPACE_SCENARIO") {
         command.env("NETSPACE_SCENARIO", only);
     }

@@ -3,6 +3,7 @@
 //! Device requests are answered on every socket of a program, AF_UNIX ones too: the machine's devices are none of its
 //! business.
 
+use netspace_stack::sock::SockType;
 use netspace_uapi::ioctl::{self, IFREQ_LEN, RTENTRY_DEV, RTENTRY_LEN, number};
 
 use super::{Answer, Call, DONE, Outcome, err};
@@ -34,7 +35,13 @@ impl Door {
     }
 
     fn socket_ioctl(&mut self, world: &mut dyn World, call: &Call, key: Key, request: u32) -> Outcome {
+        let (sock, _) = self.sock(key)?;
+        let stream = sock.kind.ty == SockType::Stream;
+        let listening = matches!(sock.body, Body::Listener(_));
         match request {
+            // TCP's own, of which a listener has one only.
+            SIOCATMARK | number::SIOCOUTQNSD if !stream => err(libc::ENOTTY),
+            number::SIOCOUTQ | number::SIOCOUTQNSD if listening => err(libc::EINVAL),
             number::SIOCOUTQ | number::SIOCOUTQNSD => {
                 let (sock, id) = self.sock(key)?;
                 let unsent = if let Body::Stream(stream) = &sock.body { stream.unsent() } else { 0 };

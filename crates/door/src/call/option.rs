@@ -264,7 +264,7 @@ impl Door {
     ) -> Result<Vec<u8>, Errno> {
         let (sock, id) = self.sock(key)?;
         let int = |value: i32| Ok(option::emit_int(libc::SOL_SOCKET, value, room));
-        let long = |value: u64| Ok(value.to_ne_bytes()[..room.min(8)].to_vec());
+        let long = |value: u64| Ok(value.to_ne_bytes().to_vec());
         match which {
             DoorOption::Type => int(match sock.kind.ty {
                 SockType::Stream => libc::SOCK_STREAM,
@@ -293,6 +293,8 @@ impl Door {
                 name.truncate(room);
                 Ok(name)
             }
+            DoorOption::Cookie if room < 8 => err(libc::EINVAL),
+            DoorOption::NetnsCookie if room != 8 => err(libc::EINVAL),
             DoorOption::Cookie => long(sock.inode),
             DoorOption::NetnsCookie => long(u64::from(sock.ns.0) + 1),
             // Its length counts instructions: see `get_filter`.

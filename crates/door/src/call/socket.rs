@@ -18,7 +18,13 @@ const STREAM: i32 = libc::SOCK_STREAM;
 const DGRAM: i32 = libc::SOCK_DGRAM;
 const RAW: i32 = libc::SOCK_RAW;
 
+/// `IPPROTO_MAX`: one more than the last protocol, MPTCP.
+const PROTOCOLS: std::ops::Range<i32> = 0..263;
+
 fn protocol_of(ty: SockType, protocol: i32) -> Result<u8, Errno> {
+    if !PROTOCOLS.contains(&protocol) {
+        return Err(Errno(libc::EINVAL));
+    }
     let default = match ty {
         SockType::Stream => libc::IPPROTO_TCP,
         SockType::Dgram => libc::IPPROTO_UDP,
@@ -31,6 +37,9 @@ fn protocol_of(ty: SockType, protocol: i32) -> Result<u8, Errno> {
 impl Door {
     pub(crate) fn call_socket(&mut self, world: &mut dyn World, call: &Call) -> Outcome {
         let (domain, ty, protocol) = (call.int(0), call.int(1), call.int(2));
+        if ty & !(TYPE_MASK | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+            return err(libc::EINVAL);
+        }
         let family = match domain {
             libc::AF_INET => Family::Inet,
             libc::AF_INET6 => Family::Inet6,

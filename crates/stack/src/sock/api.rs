@@ -167,18 +167,18 @@ impl Netns {
         let socket = self.sockets.get(s)?;
         let mut addr = socket.local_shown();
         if matches!(socket.kind, Kind::Raw) {
-            addr.set_port(0);
+            addr.set_port(u16::from(socket.protocol));
         }
         Ok(addr)
     }
 
-    /// getpeername(2).
+    /// getpeername(2). A peer without a port, as raw and ping sockets have, counts as none (as on Linux).
     pub fn peer_addr(&self, s: SockId) -> Result<SocketAddr, SockError> {
         let socket = self.sockets.get(s)?;
         if socket.tcp().is_some() && !tcp::has_peer(socket) {
             return Err(SockError::NotConnected);
         }
-        socket.remote_shown().ok_or(SockError::NotConnected)
+        socket.remote_shown().filter(|peer| peer.port() != 0).ok_or(SockError::NotConnected)
     }
 
     /// What poll(2) would tell.

@@ -84,13 +84,7 @@ pub fn set(
     if !has_level(kind, level) {
         return Err(ENOPROTOOPT);
     }
-    // Linux looks at the length before it looks at the option.
-    let needs_int = match level {
-        SOL_SOCKET => number != libc::SO_BINDTODEVICE,
-        SOL_IP => matches!(number, IP_UNICAST_IF | IP_LOCAL_PORT_RANGE),
-        _ => false,
-    };
-    if needs_int && bytes.len() < size_of::<i32>() {
+    if is_too_short(kind, level, number, bytes) {
         return Err(EINVAL);
     }
     let row = row(level, number).filter(|row| row.access != Access::Read).ok_or(ENOPROTOOPT)?;
@@ -107,7 +101,7 @@ pub fn set(
 /// Who answers a getsockopt call on a socket of `kind`.
 pub fn get(kind: SockKind, level: i32, number: i32) -> Result<Get, Errno> {
     if !has_level(kind, level) {
-        return Err(EOPNOTSUPP);
+        return Err(if kind.family == Family::Inet { EOPNOTSUPP } else { ENOPROTOOPT });
     }
     if (level, number) == (SOL_SOCKET, libc::SO_ATTACH_FILTER) {
         return Ok(Get::Door(DoorOption::GetFilter));
@@ -161,6 +155,19 @@ pub fn emit_no_peercred(room: usize) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     out.truncate(room);
     out
+}
+
+/// Whether the value is shorter than the int that is read before Linux looks at the option's number.
+fn is_too_short(kind: SockKind, level: i32, number: i32, bytes: &[u8]) -> bool {
+    let reads_int_first = match level {
+        SOL_SOCKET => number != libc::SO_BINDTODEVICE,
+        SOL_IP => matches!(number, IP_UNICAST_IF | IP_LOCAL_PORT_RANGE),
+        SOL_TCP => ![libc::TCP_CONGESTION, libc::TCP_ULP, libc::TCP_FASTOPEN_KEY].contains(&number),
+        SOL_UDP | SOL_UDPLITE => true,
+        SOL_RAW => kind.family == Family::Inet6,
+        _ => false,
+    };
+    reads_int_first && bytes.len() < size_of::<i32>()
 }
 
 /// Options that only some sockets of a level can set.

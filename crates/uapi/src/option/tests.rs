@@ -52,6 +52,30 @@ fn ip_values_may_be_one_byte_long() {
 }
 
 #[test]
+fn a_value_shorter_than_an_int_is_refused_before_its_number_is_looked_at() {
+    for (kind, level, number) in
+        [(T4, SOL_SOCKET, 3), (T4, SOL_SOCKET, 999), (T4, SOL_TCP, 15), (U4, SOL_UDP, 2), (R6, SOL_RAW, 1)]
+    {
+        assert_eq!(try_set(kind, level, number, &[1, 0, 0]), Err(libc::EINVAL), "{level} {number}");
+        assert_eq!(try_set(kind, level, number, &[1, 0, 0, 0]), Err(libc::ENOPROTOOPT), "{level} {number}");
+    }
+    assert_eq!(try_set(U4, SOL_IP, 99, &[1]), Err(libc::ENOPROTOOPT));
+    assert_eq!(
+        try_set(T4, SOL_SOCKET, libc::SO_BINDTODEVICE, b""),
+        Ok(Set::Stack(SockOpt::BindToDevice(None)))
+    );
+}
+
+#[test]
+fn what_belongs_to_local_sockets_is_refused() {
+    for number in [libc::SO_PASSCRED, libc::SO_PASSSEC] {
+        assert_eq!(set_int(T4, SOL_SOCKET, number, 1), Err(libc::EOPNOTSUPP));
+        assert_eq!(get(U6, SOL_SOCKET, number), Err(EOPNOTSUPP));
+    }
+    assert_eq!(get(U6, SOL_TCP, 1), Err(ENOPROTOOPT), "IPv6's sockets know no other level");
+}
+
+#[test]
 fn levels_belong_to_sockets() {
     assert_eq!(set_int(U4, SOL_IPV6, 26, 1), Err(libc::ENOPROTOOPT));
     assert_eq!(get(U4, SOL_IPV6, 26), Err(EOPNOTSUPP));

@@ -443,6 +443,15 @@ def until_state(fd, state):
     return Result(now)
 
 
+def until_acknowledged(fd):
+    """Waits until nothing sent is unacknowledged: what is left waits for the peer's window."""
+    deadline, unacked = time.monotonic() + STATE_S, 1
+    while unacked and time.monotonic() < deadline:
+        unacked = struct.unpack_from("=I", getsockopt_raw(fd, "SOL_TCP", "TCP_INFO", 248)[1], 24)[0]
+        os.sched_yield()
+    return Result(str(unacked))
+
+
 def until_refused(address):
     """Connects anew until nobody listens: the last of a listener's descriptors may be closed a moment later."""
     deadline, text = time.monotonic() + STATE_S, "0"

@@ -301,9 +301,11 @@ class Teller:
             for option in ("SO_SNDBUF", "SO_RCVBUF"):
                 sock.setsockopt("SOL_SOCKET", option, 20000)
         client, server = self.connected(sized, sized)
-        for _ in range(2):  # what was acknowledged meanwhile made room
-            client.fill()
-            self.settle()
+        def stuff():
+            for _ in range(3):  # what was acknowledged meanwhile made room
+                client.fill()
+                client.until_acknowledged()
+        self.quiet(stuff)
         return client, server
 
     def settle(self):
@@ -351,8 +353,9 @@ class Stage:
         self.base = {side: self.board.expect(side) for side in "ba"}
         if kernel:
             build_network(self.base["b"].pid)
+        limits = {f"net/core/{name}": os.environ[f"NETSPACE_{name}"] for name in ("rmem_max", "wmem_max")}
         for side in "ba":
-            self.base[side].ask({"settings": DEFAULTS})
+            self.base[side].ask({"settings": DEFAULTS if kernel else DEFAULTS | limits})
 
     def play(self, name, tell, family, ports):
         teller = Teller(self, name, family, ports)
