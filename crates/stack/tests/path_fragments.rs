@@ -145,3 +145,28 @@ fn a_fragment_beyond_the_longest_packet_is_refused() {
     assert_eq!(net.dropped(DropReason::ReassemblyOverlap), 2);
     assert_eq!(net.hosts[1].queued(), 0);
 }
+
+#[test]
+fn a_mark_on_one_fragment_marks_the_whole_and_mixed_ones_are_dropped() {
+    // RFC 3168 §5.3. (first, second fragment) → what the whole has.
+    for (id, first, second, whole) in
+        [(1, 2, 3, Some(3)), (2, 2, 2, Some(2)), (3, 0, 3, None), (4, 2, 0, None)]
+    {
+        let mut net = switched(true);
+        net.ping(0, "10.0.0.2", 56).unwrap();
+        let raw = net.call(1, |ns, t| {
+            ns.socket(t, netspace_stack::sock::Family::Inet, netspace_stack::sock::SockType::Raw, 1)
+        });
+        let raw = raw.unwrap();
+        for (offset, more, tos) in [(0, true, first), (8, false, second)] {
+            let mut frame = fragment(&net, id, offset, more, &[8, 0, 0, 0, 0, 0, 0, 0]);
+            netspace_wire::ipv4::set_tos(&mut frame[14..34], tos);
+            let to = (1, net.dev(1, "eth0"));
+            net.inject(to, &frame);
+        }
+        let seen = net.recv(1, raw, false).ok().map(|got| got.data.concat()[1] & 3);
+        assert_eq!(seen, whole, "{first} and {second}");
+        assert_eq!(net.dropped(DropReason::ReassemblyEcn), if whole.is_some() { 0 } else { 2 });
+        net.assert_ledger();
+    }
+}
