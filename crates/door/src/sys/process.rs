@@ -179,12 +179,6 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// Lets another thread that waits for this processor have it.
-pub(crate) fn let_others_run() {
-    // SAFETY: no arguments.
-    unsafe { libc::sched_yield() };
-}
-
 /// Gives a thread a signal.
 pub(crate) fn signal_thread(tid: u32, signal: i32) {
     // SAFETY: no pointers. A thread that is gone gets no signal.
