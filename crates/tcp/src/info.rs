@@ -48,8 +48,8 @@ pub struct TcpInfo {
     pub last_data_recv: Duration,
     /// Time since anything was last received.
     pub last_ack_recv: Duration,
-    /// What fits the path without IP and TCP headers (the owner knows the path MTU).
-    pub path_mss: u32,
+    /// Path MTU: the connection's owner knows it and fills it in.
+    pub pmtu: u32,
     /// Receive buffer now, bytes.
     pub rcv_ssthresh: u32,
     /// Smoothed round-trip time.
@@ -171,7 +171,7 @@ impl Connection {
             last_data_sent: now.saturating_since(send.last_sent_at.max(recv.established_at)),
             last_data_recv: now.saturating_since(recv.last_data_at.max(recv.established_at)),
             last_ack_recv: now.saturating_since(self.heard_at),
-            path_mss: u32::from(self.path_mss),
+            pmtu: 0,
             rcv_ssthresh: recv.limit,
             rtt: send.rtt.srtt().unwrap_or_default(),
             rttvar: send.rtt.mdev(),

@@ -43,7 +43,7 @@ mod types;
 pub(crate) mod udp;
 
 pub use fast_open_key::FastOpenKeys;
-pub use netspace_tcp::{BbrInfo, ControllerInfo, DctcpInfo};
+pub use netspace_tcp::{BbrInfo, ControllerInfo, DctcpInfo, TcpInfo};
 pub use show::{SockInfo, SockStat, SockTimerInfo};
 pub use socket::Owner;
 pub use sysctl::{ReservedPorts, SockSysctls};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bitflags::bitflags;
 use bytes::Bytes;
 use netspace_base::{DevId, Instant};
-use netspace_tcp::ControllerInfo;
+use netspace_tcp::{ControllerInfo, TcpInfo};
 
 use crate::membership::Filter;
 
@@ -242,119 +242,6 @@ pub struct BpfInsn {
     pub jf: u8,
     /// Constant.
     pub k: u32,
-}
-
-/// Counts and estimates of a TCP connection: `struct tcp_info`'s fields in its units.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TcpInfo {
-    /// Linux's state number (1 = ESTABLISHED … 11 = CLOSING).
-    pub state: u8,
-    /// 0 open, 1 disorder, 2 CWR, 3 recovery, 4 loss.
-    pub ca_state: u8,
-    /// Retransmissions of the segment at SND.UNA.
-    pub retransmits: u8,
-    /// Zero-window or keepalive probes unanswered.
-    pub probes: u8,
-    /// RTO backoff.
-    pub backoff: u8,
-    /// `TCPI_OPT_*` bits.
-    pub options: u8,
-    /// The peer's window scale.
-    pub snd_wscale: u8,
-    /// Our window scale.
-    pub rcv_wscale: u8,
-    /// Retransmission timeout.
-    pub rto: Duration,
-    /// Delayed-ACK timeout.
-    pub ato: Duration,
-    /// Largest segment we send.
-    pub snd_mss: u32,
-    /// Largest segment seen from the peer.
-    pub rcv_mss: u32,
-    /// Segments in flight.
-    pub unacked: u32,
-    /// Segments SACKed.
-    pub sacked: u32,
-    /// Segments deemed lost.
-    pub lost: u32,
-    /// Segments retransmitted and still in flight.
-    pub retrans: u32,
-    /// Time since data was last sent.
-    pub last_data_sent: Duration,
-    /// Time since data was last received.
-    pub last_data_recv: Duration,
-    /// Time since an ACK was last received.
-    pub last_ack_recv: Duration,
-    /// Path MTU.
-    pub pmtu: u32,
-    /// Receive window's slow-start threshold.
-    pub rcv_ssthresh: u32,
-    /// Smoothed round-trip time.
-    pub rtt: Duration,
-    /// Its mean deviation.
-    pub rttvar: Duration,
-    /// Slow-start threshold, segments.
-    pub snd_ssthresh: u32,
-    /// Congestion window, segments.
-    pub snd_cwnd: u32,
-    /// The MSS we advertise.
-    pub advmss: u32,
-    /// Reordering degree, segments.
-    pub reordering: u32,
-    /// Receiver-side round-trip time.
-    pub rcv_rtt: Duration,
-    /// Receive buffer space.
-    pub rcv_space: u32,
-    /// Retransmissions in all.
-    pub total_retrans: u32,
-    /// Bytes acknowledged.
-    pub bytes_acked: u64,
-    /// Bytes received in order.
-    pub bytes_received: u64,
-    /// Segments sent.
-    pub segs_out: u32,
-    /// Segments received.
-    pub segs_in: u32,
-    /// Bytes in the send buffer not yet sent.
-    pub notsent_bytes: u32,
-    /// Smallest round-trip time seen.
-    pub min_rtt: Duration,
-    /// Segments with data received.
-    pub data_segs_in: u32,
-    /// Segments with data sent.
-    pub data_segs_out: u32,
-    /// Delivery rate, bytes per second.
-    pub delivery_rate: u64,
-    /// The program, not the network, limited that rate.
-    pub delivery_rate_app_limited: bool,
-    /// Bytes per second at which segments are paced; `u64::MAX` = not known yet.
-    pub pacing_rate: u64,
-    /// The program's bound of it (`SO_MAX_PACING_RATE`).
-    pub max_pacing_rate: u64,
-    /// Time with data in flight or waiting.
-    pub busy_time: Duration,
-    /// Of that, limited by the peer's window.
-    pub rwnd_limited: Duration,
-    /// Of that, limited by the send buffer.
-    pub sndbuf_limited: Duration,
-    /// Segments delivered, the SYN included.
-    pub delivered: u32,
-    /// Bytes sent, retransmissions included.
-    pub bytes_sent: u64,
-    /// Bytes retransmitted.
-    pub bytes_retrans: u64,
-    /// The peer's window.
-    pub snd_wnd: u32,
-    /// Our window.
-    pub rcv_wnd: u32,
-    /// Segments that arrived with a congestion mark, as far as the peer tells.
-    pub delivered_ce: u32,
-    /// Accurate ECN: marked packets received.
-    pub received_ce: u32,
-    /// Accurate ECN: bytes that arrived as ECT(1), ECT(0), CE, as the peer tells.
-    pub delivered_ecn_bytes: [u32; 3],
-    /// Accurate ECN: bytes received as ECT(1), ECT(0), CE.
-    pub received_ecn_bytes: [u32; 3],
 }
 
 /// A multicast group to join or leave: device (or the one a route chooses) and, for IPv4's old form, its address.

@@ -1,10 +1,9 @@
 //! `TCP_INFO` and the state's number as programs see them.
 
 use netspace_base::Instant;
-use netspace_tcp::{Connection, ControllerInfo};
+use netspace_tcp::{ControllerInfo, TcpInfo};
 
 use super::{TcpSock, TcpState};
-use crate::sock::TcpInfo;
 use crate::sock::socket::Socket;
 
 /// Linux's number of LISTEN and CLOSE.
@@ -58,7 +57,7 @@ pub(crate) fn controller_info(socket: &Socket) -> Option<ControllerInfo> {
 /// `TCP_INFO`.
 pub(crate) fn info(socket: &Socket, now: Instant) -> TcpInfo {
     let mut info = match socket.tcp().map(|tcp| &tcp.state) {
-        Some(TcpState::Connection(connection)) => of_connection(connection, now),
+        Some(TcpState::Connection(connection)) => connection.info(now),
         Some(TcpState::Listen(listener)) => TcpInfo {
             // A listener shows its accept queue's length and limit here.
             unacked: listener.ready.len() as u32,
@@ -72,64 +71,4 @@ pub(crate) fn info(socket: &Socket, now: Instant) -> TcpInfo {
         info.pmtu = route.mtu;
     }
     info
-}
-
-fn of_connection(connection: &Connection, now: Instant) -> TcpInfo {
-    let i = connection.info(now);
-    TcpInfo {
-        state: i.state,
-        ca_state: i.ca_state,
-        retransmits: i.retransmits,
-        probes: i.probes,
-        backoff: i.backoff,
-        options: i.options,
-        snd_wscale: i.snd_wscale,
-        rcv_wscale: i.rcv_wscale,
-        rto: i.rto,
-        ato: i.ato,
-        snd_mss: i.snd_mss,
-        rcv_mss: i.rcv_mss,
-        unacked: i.unacked,
-        sacked: i.sacked,
-        lost: i.lost,
-        retrans: i.retrans,
-        last_data_sent: i.last_data_sent,
-        last_data_recv: i.last_data_recv,
-        last_ack_recv: i.last_ack_recv,
-        pmtu: 0,
-        rcv_ssthresh: i.rcv_ssthresh,
-        rtt: i.rtt,
-        rttvar: i.rttvar,
-        snd_ssthresh: i.snd_ssthresh,
-        snd_cwnd: i.snd_cwnd,
-        advmss: i.advmss,
-        reordering: i.reordering,
-        rcv_rtt: i.rcv_rtt,
-        rcv_space: i.rcv_space,
-        total_retrans: i.total_retrans,
-        bytes_acked: i.bytes_acked,
-        bytes_received: i.bytes_received,
-        segs_out: i.segs_out,
-        segs_in: i.segs_in,
-        notsent_bytes: i.notsent_bytes,
-        min_rtt: i.min_rtt,
-        data_segs_in: i.data_segs_in,
-        data_segs_out: i.data_segs_out,
-        delivery_rate: i.delivery_rate,
-        delivery_rate_app_limited: i.delivery_rate_app_limited,
-        pacing_rate: i.pacing_rate,
-        max_pacing_rate: i.max_pacing_rate,
-        busy_time: i.busy_time,
-        rwnd_limited: i.rwnd_limited,
-        sndbuf_limited: i.sndbuf_limited,
-        delivered: i.delivered,
-        bytes_sent: i.bytes_sent,
-        bytes_retrans: i.bytes_retrans,
-        snd_wnd: i.snd_wnd,
-        rcv_wnd: i.rcv_wnd,
-        delivered_ce: i.delivered_ce,
-        received_ce: i.received_ce,
-        delivered_ecn_bytes: i.delivered_ecn_bytes,
-        received_ecn_bytes: i.received_ecn_bytes,
-    }
 }
