@@ -169,14 +169,14 @@ impl Netns {
     }
 
     /// Packets that end together for one reason, as one count: a packet's fragments. The step drops the first.
-    pub(crate) fn drop_together(&mut self, t: &mut Turn, pkts: Vec<Box<Pkt>>, reason: DropReason) -> Step {
+    pub(crate) fn drop_together(&mut self, t: &mut Turn, pkts: Vec<Box<Pkt>>, reason: DropReason) -> Stop {
         let mut pkts = pkts.into_iter();
-        let Some(first) = pkts.next() else { return Err(Stop::Taken) };
+        let Some(first) = pkts.next() else { return Stop::Taken };
         for pkt in pkts {
             t.ledger.drop(reason);
             t.trace.with(t.now, self.id, Point::Drop, &pkt, || Detail::Drop(reason));
         }
-        Err(Stop::Drop(first, reason))
+        Stop::Drop(first, reason)
     }
 
     /// Puts a packet off to the backlog: a stage that would enter the stack again from below does this instead.

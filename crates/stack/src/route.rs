@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use netspace_base::{DevId, Instant};
+use netspace_base::{DevId, DropReason, Instant};
+
+use crate::icmp::Error;
 
 /// What a packet made here is to be routed by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -207,6 +209,15 @@ impl<A: Copy + Eq + Hash + Ord> Exceptions<A> {
         all.sort_unstable_by_key(|(a, _)| *a);
         all
     }
+}
+
+/// Why a packet that came in goes no further, and what its sender is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal(pub(crate) DropReason, pub(crate) Option<Error>);
+
+/// A refusal of which nobody is told.
+pub(crate) const fn silently(reason: DropReason) -> Refusal {
+    Refusal(reason, None)
 }
 
 /// What a decision about a packet that came in was made by.

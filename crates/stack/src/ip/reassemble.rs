@@ -26,27 +26,31 @@ pub(crate) fn reassemble(ns: &mut Netns, t: &mut Turn, pkt: Box<Pkt>, ip: &Ipv4R
     let ecn = Ecn::of(ip.tos);
     let piece = Piece { offset: u32::from(ip.fragment_offset), more: ip.more_fragments, ecn, pkt };
     let joined = ns.ip.reassembly.add(key, piece, high_thresh, || timers.set(deadline, TimerKey::Frag4(key)));
-    match joined {
-        Joined::Waiting => Err(Stop::Taken),
-        Joined::Duplicate(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyDuplicate)),
-        Joined::NoMemory(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyMemory)),
-        Joined::Overlap(pieces, timer) => {
-            ns.timers.cancel(timer);
-            ns.snmp.inc(Counter::IpExtReasmOverlaps);
-            ns.drop_together(t, pieces, DropReason::ReassemblyOverlap)
-        }
-        Joined::MixedEcn(pieces, timer) => {
-            ns.timers.cancel(timer);
-            ns.drop_together(t, pieces, DropReason::ReassemblyEcn)
-        }
-        Joined::Whole { mut pkt, others, timer, ecn } => {
+    if matches!(joined, Joined::Overlap(..)) {
+        ns.snmp.inc(Counter::IpExtReasmOverlaps);
+    }
+    let (mut pkt, ecn) = whole(ns, t, joined)?;
+    ns.snmp.inc(Counter::IpReasmOks);
+    rewrite_header(&mut pkt, ecn);
+    Ok(pkt)
+}
+
+/// The whole packet with its ECN field, if the fragment made it so; for both families.
+pub(crate) fn whole(ns: &mut Netns, t: &mut Turn, joined: Joined) -> Result<(Box<Pkt>, Ecn), Stop> {
+    let (pieces, timer, reason) = match joined {
+        Joined::Waiting => return Err(Stop::Taken),
+        Joined::Duplicate(pkt) => return Err(Stop::Drop(pkt, DropReason::ReassemblyDuplicate)),
+        Joined::NoMemory(pkt) => return Err(Stop::Drop(pkt, DropReason::ReassemblyMemory)),
+        Joined::Overlap(pieces, timer) => (pieces, timer, DropReason::ReassemblyOverlap),
+        Joined::MixedEcn(pieces, timer) => (pieces, timer, DropReason::ReassemblyEcn),
+        Joined::Whole { pkt, others, timer, ecn } => {
             ns.timers.cancel(timer);
             t.ledger.delivered += others;
-            ns.snmp.inc(Counter::IpReasmOks);
-            rewrite_header(&mut pkt, ecn);
-            Ok(pkt)
+            return Ok((pkt, ecn));
         }
-    }
+    };
+    ns.timers.cancel(timer);
+    Err(ns.drop_together(t, pieces, reason))
 }
 
 /// The whole packet's header: its length, no fragment, the ECN field that all fragments make (RFC 3168 §5.3).
@@ -77,6 +81,6 @@ pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, key: &FragKey4) {
         icmp::send_error(ns, t, &quoted, Error::ReassemblyTime);
     }
     ns.snmp.inc(Counter::IpReasmFails);
-    let step = ns.drop_together(t, pieces, DropReason::ReassemblyTimeout);
-    ns.finish(t, step);
+    let stop = ns.drop_together(t, pieces, DropReason::ReassemblyTimeout);
+    ns.finish(t, Err(stop));
 }

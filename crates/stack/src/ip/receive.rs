@@ -7,12 +7,17 @@ use netspace_wire::WireError;
 use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Repr};
 
-use super::route::{Refusal, route_in_cached};
+use super::route::route_in_cached;
 use super::state::RouteIn;
 use crate::icmp::{self, Error};
 use crate::l4::{Arrival, Cast};
+use crate::route::Refusal;
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, Turn};
+
+/// By ECN field: not capable, ECT(1), ECT(0), CE.
+const ECN_COUNTERS: [Counter; 4] =
+    [Counter::IpExtInNoEctPkts, Counter::IpExtInEct1Pkts, Counter::IpExtInEct0Pkts, Counter::IpExtInCePkts];
 
 /// Takes a packet (network header in front): header, options, route; then deliver or forward.
 pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
@@ -34,7 +39,7 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     if pkt.gso.is_some() {
         mark_transport(&mut pkt, header_len);
     }
-    count_ecn(ns, &pkt, Ecn::of(ip.tos));
+    count_ecn(ns, &pkt, Ecn::of(ip.tos), ECN_COUNTERS);
     if ip.options.source_route_pending() && !accepts_source_route(ns, &pkt) {
         return Err(Stop::Drop(pkt, DropReason::IpOptions));
     }
@@ -94,13 +99,14 @@ pub(crate) fn mark_transport(pkt: &mut Pkt, header_len: usize) {
     }
 }
 
-/// ECN bits of what comes in (RFC 3168 §5), by packets as on the wire.
-fn count_ecn(ns: &mut Netns, pkt: &Pkt, ecn: Ecn) {
+/// Counts the ECN bits of what comes in (RFC 3168 §5), by packets as on the wire; `counters`: not capable, ECT(1), ECT(0), CE.
+pub(crate) fn count_ecn(ns: &mut Netns, pkt: &Pkt, ecn: Ecn, counters: [Counter; 4]) {
+    let [not_ect, ect1, ect0, ce] = counters;
     let counter = match ecn {
-        Ecn::NotEct => Counter::IpExtInNoEctPkts,
-        Ecn::Ect1 => Counter::IpExtInEct1Pkts,
-        Ecn::Ect0 => Counter::IpExtInEct0Pkts,
-        Ecn::Ce => Counter::IpExtInCePkts,
+        Ecn::NotEct => not_ect,
+        Ecn::Ect1 => ect1,
+        Ecn::Ect0 => ect0,
+        Ecn::Ce => ce,
     };
     ns.snmp.add(counter, crate::ip::output::wire_packets(pkt));
 }

@@ -11,16 +11,8 @@ use super::state::RouteIn;
 use crate::dev::Devices;
 use crate::error::SockError;
 use crate::icmp::Error;
-use crate::route::CacheKey;
+use crate::route::{CacheKey, Refusal, silently};
 use crate::{Netns, RouteKind, RouteOut, RouteQuery};
-
-/// Why a packet that came in goes no further, and what its sender is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refusal(pub(crate) DropReason, pub(crate) Option<Error>);
-
-const fn silently(reason: DropReason) -> Refusal {
-    Refusal(reason, None)
-}
 
 /// Whether a next hop can be used: its device is up (and has carrier, where that is asked for), and is the one wanted.
 fn usable(

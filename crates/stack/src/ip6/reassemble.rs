@@ -7,7 +7,8 @@ use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 
 use super::state::FragKey6;
 use crate::icmp::{self, Error};
-use crate::reassembly::{Joined, Piece};
+use crate::ip::reassemble::whole;
+use crate::reassembly::Piece;
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, TimerKey, Turn};
 
@@ -49,27 +50,11 @@ pub(crate) fn reassemble(
     let piece = Piece { offset: u32::from(fragment.offset), more: fragment.more, ecn, pkt };
     let joined =
         ns.ip6.reassembly.add(key, piece, high_thresh, || timers.set(deadline, TimerKey::Frag6(key)));
-    match joined {
-        Joined::Waiting => Err(Stop::Taken),
-        Joined::Duplicate(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyDuplicate)),
-        Joined::NoMemory(pkt) => Err(Stop::Drop(pkt, DropReason::ReassemblyMemory)),
-        Joined::Overlap(pieces, timer) => {
-            ns.timers.cancel(timer);
-            ns.drop_together(t, pieces, DropReason::ReassemblyOverlap)
-        }
-        Joined::MixedEcn(pieces, timer) => {
-            ns.timers.cancel(timer);
-            ns.drop_together(t, pieces, DropReason::ReassemblyEcn)
-        }
-        Joined::Whole { pkt, others, timer, ecn } => {
-            ns.timers.cancel(timer);
-            t.ledger.delivered += others;
-            ns.snmp.inc(Counter::Ip6ReasmOks);
-            match rebuild(&pkt, ecn) {
-                Some(whole) => Ok(whole),
-                None => Err(Stop::Drop(pkt, DropReason::Ip6Extension)),
-            }
-        }
+    let (pkt, ecn) = whole(ns, t, joined)?;
+    ns.snmp.inc(Counter::Ip6ReasmOks);
+    match rebuild(&pkt, ecn) {
+        Some(whole) => Ok(whole),
+        None => Err(Stop::Drop(pkt, DropReason::Ip6Extension)),
     }
 }
 
@@ -115,6 +100,6 @@ pub(crate) fn on_timeout(ns: &mut Netns, t: &mut Turn, key: &FragKey6) {
         icmp::send_error(ns, t, first, Error::ReassemblyTime);
     }
     ns.snmp.inc(Counter::Ip6ReasmFails);
-    let step = ns.drop_together(t, pieces, DropReason::ReassemblyTimeout);
-    ns.finish(t, step);
+    let stop = ns.drop_together(t, pieces, DropReason::ReassemblyTimeout);
+    ns.finish(t, Err(stop));
 }

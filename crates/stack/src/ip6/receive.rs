@@ -5,13 +5,19 @@ use netspace_wire::ecn::Ecn;
 use netspace_wire::ipv6::{HEADER_LEN, Ipv6Repr};
 use netspace_wire::protocol;
 
-use super::route::{Refusal, route_in_cached};
+use super::route::route_in_cached;
 use super::state::RouteIn;
 use crate::dev::Device;
 use crate::icmp;
+use crate::ip::receive::{count_ecn, mark_transport};
 use crate::l4::Cast;
+use crate::route::Refusal;
 use crate::snmp::Counter;
 use crate::{Netns, Step, Stop, Turn};
+
+/// By ECN field: not capable, ECT(1), ECT(0), CE.
+const ECN_COUNTERS: [Counter; 4] =
+    [Counter::Ip6InNoEctPkts, Counter::Ip6InEct1Pkts, Counter::Ip6InEct0Pkts, Counter::Ip6InCePkts];
 
 /// Takes a packet (network header in front): header, route; then deliver or forward.
 pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
@@ -32,9 +38,9 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
     }
     pkt.truncate(len);
     if pkt.gso.is_some() {
-        crate::ip::receive::mark_transport(&mut pkt, HEADER_LEN);
+        mark_transport(&mut pkt, HEADER_LEN);
     }
-    count_ecn(ns, &pkt, Ecn::of(ip.traffic_class));
+    count_ecn(ns, &pkt, Ecn::of(ip.traffic_class), ECN_COUNTERS);
     // RFC 4443 and Linux: a unicast packet must not have come in a group's frame where that is asked for.
     let group_frame = matches!(pkt.pkt_type, PktType::Multicast | PktType::Broadcast);
     if group_frame && !ip.dst.is_multicast() && drops_unicast_in_group_frames(ns, &pkt) {
@@ -65,15 +71,4 @@ pub(crate) fn receive(ns: &mut Netns, t: &mut Turn, mut pkt: Box<Pkt>) -> Step {
 fn drops_unicast_in_group_frames(ns: &Netns, pkt: &Pkt) -> bool {
     ns.sysctl.all6.drop_unicast_in_l2_multicast != 0
         || ns.dev.get(pkt.dev).is_some_and(|d| d.conf.v6.drop_unicast_in_l2_multicast != 0)
-}
-
-/// ECN bits of what comes in (RFC 3168 §5), by packets as on the wire.
-fn count_ecn(ns: &mut Netns, pkt: &Pkt, ecn: Ecn) {
-    let counter = match ecn {
-        Ecn::NotEct => Counter::Ip6InNoEctPkts,
-        Ecn::Ect1 => Counter::Ip6InEct1Pkts,
-        Ecn::Ect0 => Counter::Ip6InEct0Pkts,
-        Ecn::Ce => Counter::Ip6InCePkts,
-    };
-    ns.snmp.add(counter, crate::ip::output::wire_packets(pkt));
 }

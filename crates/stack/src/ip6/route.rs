@@ -13,16 +13,8 @@ use crate::dev::Devices;
 use crate::error::SockError;
 use crate::icmp::Error;
 use crate::neigh::NeighState;
-use crate::route::CacheKey;
+use crate::route::{CacheKey, Refusal, silently};
 use crate::{Netns, RouteKind, RouteOut, RouteQuery};
-
-/// Why a packet that came in goes no further, and what its sender is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refusal(pub(crate) DropReason, pub(crate) Option<Error>);
-
-const fn silently(reason: DropReason) -> Refusal {
-    Refusal(reason, None)
-}
 
 /// How good a next hop is: its device is up and the one wanted; among routers the preferred and reachable one first
 /// (RFC 4191 §3.2, RFC 4861 §6.3.6).
