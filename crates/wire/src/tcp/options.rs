@@ -181,7 +181,11 @@ impl TcpOptions {
             w.put(0, USER_TIMEOUT, &timeout.to_be_bytes());
         }
         if let Some(cookie) = &self.fast_open {
-            w.put((4 - (2 + cookie.len()) % 4) % 4, FAST_OPEN, cookie);
+            let padding = (4 - (2 + cookie.len()) % 4) % 4;
+            if w.len + 2 + cookie.len() + padding <= OPTIONS_MAX {
+                w.put(0, FAST_OPEN, cookie);
+                w.pad(padding);
+            }
         }
         if !self.sack.is_empty() {
             let room = OPTIONS_MAX.saturating_sub(w.len + 4) / 8;
@@ -268,6 +272,12 @@ mod tests {
     }
 
     /// RFC 9293 MUST-7
+    #[test]
+    fn a_request_for_a_cookie_is_padded_behind_it_as_linux_does() {
+        let options = TcpOptions { fast_open: Some(FastOpenCookie::new()), ..TcpOptions::default() };
+        assert_eq!(emitted(&options), [34, 2, 1, 1]);
+    }
+
     #[test]
     fn malformed_options_end_the_list() {
         let good = [2, 4, 5, 180];
