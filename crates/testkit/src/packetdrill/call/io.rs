@@ -11,7 +11,7 @@ use super::super::file::File;
 use super::super::runner::{Outcome, Runner, skip, wrong};
 use super::super::script::{Call, Expr};
 use super::other;
-use super::socket::{receive_blocks, send_blocks, socket_of};
+use super::socket::{receive_blocks, send_blocks, socket_of, track};
 use super::{Attempt, Progress, arg, done, failed, value};
 
 /// What to send, and how.
@@ -94,7 +94,11 @@ pub(super) fn send(
             confirm: sending.flags & libc::MSG_CONFIRM != 0,
         };
         let world = &mut runner.world;
-        match world.ns.send(&mut world.t, id, message) {
+        let result = world.ns.send(&mut world.t, id, message);
+        if let Some(to) = to.filter(|_| sending.flags & libc::MSG_FASTOPEN != 0) {
+            track(runner, fd, to.port(), false);
+        }
+        match result {
             Ok(taken) => {
                 runner.world.settle();
                 progress.done += taken;

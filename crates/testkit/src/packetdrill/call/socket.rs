@@ -146,14 +146,7 @@ pub(super) fn connect(runner: &mut Runner, call: &Call, progress: &mut Progress)
     let world = &mut runner.world;
     let result = world.ns.connect(&mut world.t, id, addr);
     if !progress.again && result.is_ok() {
-        let local_port = runner.world.ns.local_addr(id).map_or(0, |local| local.port());
-        let udp = kind.ty != SockType::Stream;
-        let known =
-            runner.flows.iter().any(|f| f.udp == udp && f.fd == Some(fd) && f.local_port == local_port);
-        if !known {
-            let flow = runner.add_flow(Flow::new(udp, local_port, addr.port()));
-            runner.flows[flow].fd = Some(fd);
-        }
+        track(runner, fd, addr.port(), kind.ty != SockType::Stream);
     }
     match result {
         Ok(Connect::Done) => Ok(done(Ok(0))),
@@ -162,6 +155,17 @@ pub(super) fn connect(runner: &mut Runner, call: &Call, progress: &mut Progress)
         }
         Ok(Connect::InProgress) => failed(libc::EINPROGRESS),
         Err(error) => Ok(done(Err(error))),
+    }
+}
+
+/// A socket begins to talk to a remote port: packets without ports are about it from now on.
+pub(super) fn track(runner: &mut Runner, fd: i32, remote_port: u16, udp: bool) {
+    let id = runner.files.socket(fd);
+    let local_port = id.and_then(|id| runner.world.ns.local_addr(id).ok()).map_or(0, |local| local.port());
+    let same = |flow: &Flow| flow.udp == udp && flow.fd == Some(fd) && flow.local_port == local_port;
+    if !runner.flows.iter().any(same) {
+        let flow = runner.add_flow(Flow::new(udp, local_port, remote_port));
+        runner.flows[flow].fd = Some(fd);
     }
 }
 
