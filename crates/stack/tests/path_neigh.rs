@@ -349,3 +349,37 @@ fn only_neighbours_are_redirected() {
         assert_eq!(sent(&net) - before, more, "from {src:?}");
     }
 }
+
+#[test]
+fn the_time_between_solicitations_is_the_routers() {
+    use netspace_wire::ipv6::Ipv6Repr;
+    use netspace_wire::ndp::{NdpMessage, NdpOptions, NdpRepr, RouterAdvertisement, RouterPreference};
+    let mut net = switched(true);
+    let to = (0, net.dev(0, "eth0"));
+    let (src, all): (Ipv6Addr, Ipv6Addr) = ("fe80::9".parse().unwrap(), "ff02::1".parse().unwrap());
+    // 0 says nothing; less than 10 ms is not believed.
+    for (retrans_ms, taken) in [(250, "250"), (0, "250"), (1, "10"), (2000, "2000")] {
+        let repr = NdpRepr {
+            message: NdpMessage::RouterAdvertisement(RouterAdvertisement {
+                hop_limit: 0,
+                managed: false,
+                other: false,
+                preference: RouterPreference::Medium,
+                router_lifetime_s: 0,
+                reachable_ms: 0,
+                retrans_ms,
+            }),
+            options: NdpOptions::default(),
+        };
+        let mut message = vec![0; repr.header_len()];
+        repr.emit(&mut message);
+        netspace_wire::icmpv6::fill_checksum(src, all, &mut message);
+        let mut header = [0; 40];
+        Ipv6Repr { hop_limit: 255, ..Ipv6Repr::new(src, all, 58, message.len()) }.emit(&mut header);
+        let frame =
+            [[0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 9, 9, 0x86, 0xdd].as_slice(), &header, &message].concat();
+        net.inject(to, &frame);
+        let told = net.hosts[0].sysctl("ipv6.neigh.eth0.retrans_time_ms");
+        assert_eq!(told.as_deref(), Some(taken), "{retrans_ms} ms");
+    }
+}

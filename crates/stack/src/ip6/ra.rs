@@ -21,6 +21,8 @@ const ROUTERS_MAX: usize = 16;
 const MIN_DELAY_BETWEEN: Duration = Duration::from_secs(3);
 /// The longest time a solicitation waits for its answer, ms.
 const MAX_RA_DELAY_MS: u64 = 500;
+/// The shortest time between solicitations that is taken from an advertisement, as on Linux, ms.
+const RETRANS_LEAST_MS: u32 = 10;
 
 /// A router advertises itself (RFC 4861 §6.3.4); false if it is not heeded.
 pub(crate) fn receive(
@@ -139,8 +141,8 @@ fn parameters(ns: &mut Netns, dev: DevId, adv: &RouterAdvertisement, mtu: Option
     if (1..3_600_000).contains(&adv.reachable_ms) {
         neigh.base_reachable_time_ms = adv.reachable_ms as i32;
     }
-    if (1000..=10_000_000).contains(&adv.retrans_ms) {
-        neigh.retrans_time_ms = adv.retrans_ms as i32;
+    if adv.retrans_ms != 0 {
+        neigh.retrans_time_ms = adv.retrans_ms.clamp(RETRANS_LEAST_MS, i32::MAX as u32) as i32;
     }
 }
 
