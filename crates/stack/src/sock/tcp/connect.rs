@@ -213,7 +213,7 @@ fn is_free(sockets: &Sockets, port: u16) -> bool {
     !sockets.sysctls.reserved_ports.contains(port) && sockets.tcp.may_share(port)
 }
 
-/// Makes the connection; its SYN goes with the next [`pump`].
+/// Makes the connection; its SYN goes with the next [`pump()`].
 fn open(ns: &mut Netns, t: &mut Turn, id: SockId, tuple: Tuple, mss: u16, ask: Option<FastOpenAsk>) {
     let sockets = &mut ns.sockets;
     let config = config::config(&sockets.table[id], &sockets.sysctls);

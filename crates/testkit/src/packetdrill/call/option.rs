@@ -129,7 +129,7 @@ fn bytes(expr: &Expr, len: usize) -> Outcome<Vec<u8>> {
     Ok(out)
 }
 
-/// getsockopt(fd, level, option, expected value, [length]).
+/// `getsockopt(fd, level, option, expected value, [length])`.
 pub(super) fn get(runner: &mut Runner, call: &Call, _: &mut Progress) -> Outcome<Attempt> {
     let (_, id, kind, _) = socket_of!(runner, call);
     let level = value::int(arg(call, 1)?)? as i32;

@@ -153,7 +153,7 @@ pub(super) fn splice(runner: &mut Runner, call: &Call, progress: &mut Progress) 
     }
 }
 
-/// sendfile(to, from, [offset], length).
+/// `sendfile(to, from, [offset], length)`.
 pub(super) fn sendfile(runner: &mut Runner, call: &Call, progress: &mut Progress) -> Outcome<Attempt> {
     let to = value::int(arg(call, 0)?)? as i32;
     let from = value::int(arg(call, 1)?)? as i32;
