@@ -53,6 +53,31 @@ print(len(made), late)
     assert_eq!(said, "3 3\n");
 }
 
+#[test]
+fn a_listener_ends_with_the_child_that_was_the_last_to_have_it() {
+    let said = python(
+        "
+import socket, os, time
+s = socket.create_server(('', 7), backlog=1)
+child = os.fork()
+if child == 0:
+    s.accept(); os._exit(0)
+s.close(); open('ready', 'w'); os.waitpid(child, 0); open('over', 'w'); time.sleep(60)
+",
+        "
+import socket, os
+print(socket.create_connection(('server', 7)).recv(1))
+while not os.path.exists('over'): pass
+kept = []
+while True:
+    s = socket.socket(); s.settimeout(10); kept.append(s)
+    try: s.connect((socket.gethostbyname('server'), 7))
+    except OSError as e: print(type(e).__name__); break
+",
+    );
+    assert_eq!(said, "b''\nConnectionRefusedError\n");
+}
+
 /// A server that resets (`fin`: ends, then resets) each of its connections behind ten bytes, and a client that makes the
 /// calls that `orders` names by their letters, each on a connection of its own.
 fn after_a_reset(fin: bool, orders: &str) -> String {

@@ -92,8 +92,13 @@ impl Door {
         let inode = procfs::socket_inode(call.tid, fd)?;
         let key = *self.by_inode.get(&inode)?;
         let sock = self.socks.get_mut(key)?;
+        let new_holder = sock.holder.0 != call.tid && sock.is_held();
         sock.holder = (call.tid, fd);
         sock.seen_ms = crate::sys::file::monotonic_ms();
+        if new_holder {
+            // A child, or whoever it was passed to: it may be the last to have it.
+            self.watch_process(call.tid);
+        }
         Some(key)
     }
 
