@@ -209,7 +209,6 @@ fn answers_carry_the_ack() {
     assert!(bare <= 24, "{bare} bare ACKs for 40 messages");
 }
 
-/// RFC 9293 MUST-59
 #[test]
 fn a_super_segment_is_acknowledged_at_once() {
     let mut pair =

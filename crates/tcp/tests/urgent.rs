@@ -43,6 +43,7 @@ fn tcp_stdurg_points_at_the_byte_itself() {
 }
 
 /// RFC 9293 MUST-32
+/// RFC 9293 MUST-66
 #[test]
 fn the_pointer_comes_through_a_closed_window() {
     let small = Config { recv_buffer: BufferSize::fixed(2_000), ..Config::default() };
